@@ -1,0 +1,271 @@
+"""Base classifiers, input normalization and checkpoints."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchvision.transforms.v2.functional import normalize
+
+from vqexp.classifiers import (
+    Normalized,
+    efficientnet_v2_s,
+    load_checkpoint,
+    resnet18,
+    resnet50,
+    save_checkpoint,
+    small_cnn,
+    wide_resnet,
+)
+from vqexp.errors import ConfigError, WorkError
+
+SHARED = Path(__file__).parents[2] / "shared"
+DATA = Path(os.environ.get("VQEXP_DATA", SHARED / "data"))
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "settings"),
+    [
+        (small_cnn, (1, 8, 8), {}),
+        (small_cnn, (3, 32, 32), {"width": 8}),
+        (resnet18, (1, 28, 28), {}),
+        (resnet18, (3, 32, 32), {}),
+        (wide_resnet, (1, 28, 28), {"depth": 10, "widen_factor": 2, "dropout": 0.3}),
+        (wide_resnet, (3, 32, 32), {"depth": 16, "widen_factor": 1}),
+        (resnet50, (3, 64, 64), {"weights": None}),
+        (efficientnet_v2_s, (3, 64, 64), {"weights": None}),
+    ],
+)
+def test_images_to_logits(build, shape, settings):
+    classifier = build(shape=shape, num_classes=7, **settings).eval()
+    with torch.no_grad():
+        logits = classifier(torch.rand(2, *shape))
+    assert logits.shape == (2, 7)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_resnet18_is_torchvisions_with_a_small_stem(channels):
+    reference = torchvision.models.resnet18(num_classes=10)
+    reference.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
+    reference.maxpool = nn.Identity()
+    classifier = resnet18((channels, 32, 32), 10)
+    expected, found = reference.state_dict(), classifier.state_dict()
+    assert {name: value.shape for name, value in expected.items()} == {
+        name: value.shape for name, value in found.items()
+    }
+    classifier.load_state_dict(expected)
+    images = torch.rand(2, channels, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(classifier.eval()(images), reference.eval()(images), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("depth", "classes", "parameters"),
+    [(28, 10, 36_479_194), (28, 100, 36_536_884), (34, 10, 46_160_474)],
+)
+def test_wide_resnet_has_the_known_size(depth, classes, parameters):
+    with torch.device("meta"):
+        assert count(wide_resnet((3, 32, 32), classes, depth, 10)) == parameters
+
+
+@pytest.mark.parametrize("settings", [{"depth": 27}, {"depth": 4}, {"widen_factor": 0}, {"dropout": 1.0}])
+def test_wide_resnet_refuses_bad_settings(settings):
+    with pytest.raises(ConfigError, match=f"classifier.{next(iter(settings))}"):
+        wide_resnet((3, 32, 32), 10, **settings)
+
+
+def test_small_cnn_refuses_no_width():
+    with pytest.raises(ConfigError, match="width is 0"):
+        small_cnn((1, 8, 8), 10, width=0)
+
+
+def test_imagenet_models_refuse_what_does_not_fit():
+    with pytest.raises(ConfigError, match="RGB"):
+        resnet50((1, 64, 64), 1000)
+    with pytest.raises(ConfigError, match="IMAGENET1K_V2"):
+        resnet50((3, 64, 64), 1000, weights="IMAGENET")
+    with pytest.raises(ConfigError, match="1000 classes, the dataset has 10"):
+        efficientnet_v2_s((3, 64, 64), 10, weights="IMAGENET1K_V1")
+
+
+def test_weights_that_cannot_be_downloaded_say_what_to_fetch(monkeypatch):
+    def offline(*args, **kwargs):
+        raise OSError("no route\nto host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    with pytest.raises(WorkError, match=r"no route to host.*resnet50-.*pth.*checkpoint=PATH") as caught:
+        resnet50((3, 64, 64), 1000, weights="IMAGENET1K_V2")
+    assert "\n" not in str(caught.value)
+
+
+def test_normalized():
+    images = torch.rand(4, 3, 5, 5)
+    classifier = Normalized(nn.Identity(), mean=[0.1, 0.2, 0.3], std=0.5, channels=3)
+    expected = normalize(images, [0.1, 0.2, 0.3], [0.5, 0.5, 0.5])
+    torch.testing.assert_close(classifier(images), expected)
+    torch.testing.assert_close(Normalized(nn.Identity())(images), images)
+    torch.testing.assert_close(Normalized(nn.Identity(), mean=0.5, channels=3)(images), images - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"mean": [0.5, 0.5]}, "mean has 2 values"),
+        ({"std": []}, "std has 0 values"),
+        ({"std": 0}, "std must be positive"),
+        ({"std": [1, -1, 1]}, "std must be positive"),
+        ({"mean": float("nan")}, "finite"),
+        ({"mean": ["a", "b", "c"]}, "finite"),
+    ],
+)
+def test_normalized_refuses(settings, reason):
+    with pytest.raises(ConfigError, match=reason):
+        Normalized(nn.Identity(), channels=3, **settings)
+
+
+CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "classifier").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configs_build(path):
+    config = OmegaConf.create({"dataset": {"shape": [3, 32, 32], "num_classes": 5}})
+    config.classifier = OmegaConf.load(path)
+    settings = OmegaConf.to_container(config, resolve=True)["classifier"]
+    assert settings.pop("checkpoint") == "auto"
+    mean, std = settings.pop("mean"), settings.pop("std")
+    if settings.get("weights"):
+        assert settings["weights"] in torchvision.models.get_model_weights(path.stem).__members__
+        settings["weights"] = None
+    with torch.device("meta"):
+        network = instantiate(settings)
+    images = torch.rand(2, 3, 4, 4)
+    assert Normalized(nn.Identity(), mean, std, channels=3)(images).shape == images.shape
+    assert [module.out_features for module in network.modules() if isinstance(module, nn.Linear)] == [5]
+
+
+@pytest.fixture
+def classifier() -> nn.Module:
+    return small_cnn((1, 8, 8), 10, width=4)
+
+
+def test_checkpoint_round_trip(classifier, tmp_path):
+    classifier[0][1].running_mean.uniform_()
+    save_checkpoint(classifier.to(memory_format=torch.channels_last), tmp_path / "new" / "a.safetensors")
+    assert os.listdir(tmp_path / "new") == ["a.safetensors"]
+    other = Normalized(small_cnn((1, 8, 8), 10, width=4), mean=0.5)
+    load_checkpoint(other, tmp_path / "new" / "a.safetensors")
+    for name, value in classifier.state_dict().items():
+        assert torch.equal(value, other.network.state_dict()[name])
+    save_checkpoint(other, tmp_path / "b.safetensors")
+    assert load_file(tmp_path / "b.safetensors").keys() == classifier.state_dict().keys()
+
+
+def test_checkpoint_that_cannot_be_written(classifier, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkError, match="cannot be written"):
+        save_checkpoint(classifier, tmp_path / "file" / "a.safetensors")
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_torch_checkpoint_in_half_precision(classifier, tmp_path, nested, prefix):
+    state = {f"{prefix}{name}": value for name, value in classifier.half().state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3} if nested else state, tmp_path / "a.pt")
+    other = small_cnn((1, 8, 8), 10, width=4)
+    load_checkpoint(other, tmp_path / "a.pt")
+    assert all(parameter.dtype == torch.float32 for parameter in other.parameters())
+    assert torch.equal(other[0][0].weight, classifier[0][0].weight.float())
+
+
+def refused(classifier: nn.Module, path: Path, reason: str) -> None:
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    with pytest.raises(ConfigError, match=reason) as caught:
+        load_checkpoint(classifier, path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    for name, value in classifier.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_checkpoint_of_another_number_of_classes(classifier, tmp_path):
+    save_checkpoint(small_cnn((1, 8, 8), 100, width=4), tmp_path / "a.safetensors")
+    refused(classifier, tmp_path / "a.safetensors", "has 100 classes, the dataset has 10$")
+
+
+def test_checkpoint_of_another_classifier(classifier, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(small_cnn((3, 8, 8), 10, width=4), path)
+    refused(
+        classifier, path, re.escape("0.0.weight has shape (4, 3, 3, 3), the classifier expects (4, 1, 3, 3)")
+    )
+    state = classifier.state_dict()
+    save_file({name: value for name, value in state.items() if name != "1.1.bias"}, path)
+    refused(classifier, path, re.escape("lacks 1.1.bias, of shape (8,)"))
+    save_file({**state, "extra": torch.zeros(1)}, path)
+    refused(classifier, path, "has extra, which the classifier does not")
+    save_file({**state, "0.1.running_var": torch.full((4,), float("inf"))}, path)
+    refused(classifier, path, "0.1.running_var has values that are not finite")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_broken_checkpoint(classifier, tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    refused(classifier, path, "no checkpoint file")
+    save_checkpoint(classifier, path) if suffix == "safetensors" else torch.save(
+        classifier.state_dict(), path
+    )
+    whole = path.read_bytes()
+    for content in (b"", b"not a checkpoint", whole[: len(whole) // 2], whole[:-1]):
+        path.write_bytes(content)
+        refused(classifier, path, "not a readable checkpoint")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"state_dict": {"a": 1}}, {1: torch.zeros(1)}])
+def test_torch_file_without_parameters(classifier, tmp_path, content):
+    torch.save(content, tmp_path / "a.pt")
+    refused(classifier, tmp_path / "a.pt", "must map parameter names to tensors")
+
+
+def test_checkpoint_runs_no_code(classifier, tmp_path):
+    torch.save(classifier, tmp_path / "a.pt")
+    refused(classifier, tmp_path / "a.pt", "not a readable checkpoint")
+
+
+def shared_accuracy(name: str, shape: tuple[int, int, int], n: int) -> float:
+    """The accuracy of the shared ResNet18 on the first `n` test images."""
+    from vqexp.data import ImageFiles
+
+    checkpoint = SHARED / "checkpoints" / f"{name}-resnet18.safetensors"
+    if not checkpoint.exists() or not (DATA / name / "test.parquet").exists():
+        pytest.skip(f"needs the real {name} test images and {checkpoint.name}")
+    classifier = resnet18(shape, 10).eval().to(memory_format=torch.channels_last)
+    load_checkpoint(classifier, checkpoint)
+    images = ImageFiles(name=name, shape=shape, num_classes=10, root=str(DATA)).load("test")
+    right = 0
+    with torch.inference_mode():
+        for start in range(0, n, 500):
+            rows = slice(start, min(start + 500, n))
+            pixels = images.pixels(rows).contiguous(memory_format=torch.channels_last)
+            right += int((classifier(pixels).argmax(1) == images.labels[rows]).sum())
+    return right / n
+
+
+@pytest.mark.shared
+def test_cifar10_checkpoint_accuracy():
+    assert shared_accuracy("cifar10", (3, 32, 32), 10_000) == pytest.approx(0.9141, abs=0.001)
+
+
+@pytest.mark.shared
+def test_mnist_checkpoint_accuracy():
+    assert shared_accuracy("mnist", (1, 28, 28), 500) > 0.98

@@ -1,0 +1,25 @@
+"""The attacker of the journal paper's section 6, who does not know that there is a defense."""
+
+from torch import nn
+
+from vqexp.adversaries.base import Adversary
+from vqexp.errors import require
+
+
+class Oblivious(Adversary):
+    """Attacks the classifier alone: gradients of f at x, without the preprocessor."""
+
+    sees_defense = False
+    summary = "this attacker does not know the defense"
+
+    def check(self, defense: nn.Module) -> None:
+        """Refuse a defense inside f: without it there is no f to attack."""
+        require(
+            not getattr(defense, "inside", False),
+            "adversary=oblivious attacks f without its preprocessor, but this defense is inside f; "
+            "choose an adversary that sees it",
+        )
+
+    def view(self, classifier: nn.Module, defense: nn.Module) -> nn.Module:
+        """f alone."""
+        return classifier

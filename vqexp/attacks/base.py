@@ -1,0 +1,89 @@
+"""What an attack is, and the ball it must stay in."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqexp.errors import WorkError, check_number, one_of
+
+NORMS = ("linf", "l2")
+TOLERANCE = 1e-6
+
+
+@dataclass
+class Adversarial:
+    """images (N, C, H, W) in [0, 1]; tensors (N, ...): what the attack knows of each; facts: its log."""
+
+    images: Tensor
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Attack:
+    """Perturbs images inside the eps-ball and the box [0, 1], before any defense.
+
+    norm: `linf` or `l2`. eps: radius in units of [0, 1] pixels, >= 0. batch_size: images a chunk, >= 1.
+    cost: how dear an image is, `light` or `heavy`; the scale says how many images each gets.
+    Raises `ConfigError` for values out of range.
+    """
+
+    VERSION = 1
+    perturbs = True  # False: there is nothing to attack and no adversarial image
+
+    def __init__(self, *, eps: float, norm: str = "linf", batch_size: int = 100, cost: str = "light") -> None:
+        check_number("attack.eps", eps, low=0)
+        one_of("attack.norm", norm, NORMS)
+        check_number("attack.batch_size", batch_size, low=1, integer=True)
+        self.eps, self.norm, self.batch_size = float(eps), norm, batch_size
+
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+        """Adversarial images for one chunk; all randomness comes from `seed`."""
+        raise NotImplementedError
+
+    def run(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+        """`perturb`, checked: the largest violation of ball and box goes into the facts.
+
+        Raises `WorkError` if it exceeds 1e-6.
+        """
+        found = self.perturb(view, images, labels, seed)
+        found.images = found.images.detach()
+        violation = self.violation(images, found.images)
+        if not violation <= TOLERANCE:  # NaN fails too
+            raise WorkError(f"{type(self).__name__} left its {self.norm} ball or [0, 1] by {violation:.2g}")
+        found.facts["violation"] = violation
+        return found
+
+    def violation(self, images: Tensor, adversarial: Tensor) -> float:
+        """How far the worst pixel or image is outside the ball or the box; 0 if none is."""
+        if not len(images):
+            return 0.0
+        box = torch.maximum(-adversarial, adversarial - 1).max()
+        ball = distance(adversarial - images, self.norm).max() - self.eps
+        return max(float(box), float(ball), 0.0) if torch.isfinite(adversarial).all() else float("nan")
+
+
+def distance(delta: Tensor, norm: str) -> Tensor:
+    """Norm of each image's perturbation (N, C, H, W) -> (N,), in float64."""
+    flat = delta.flatten(1).double()
+    return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
+
+
+def project(adversarial: Tensor, images: Tensor, eps: float, norm: str) -> Tensor:
+    """Into the eps-ball around `images`, then into [0, 1] (which cannot leave the ball again)."""
+    if norm == "linf":
+        return adversarial.clamp(min=images - eps, max=images + eps).clamp(0, 1)
+    delta = adversarial - images
+    length = distance(delta, norm).clamp(min=1e-12)
+    factor = (eps / length).clamp(max=1).to(delta.dtype)
+    return (images + delta * factor.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def input_gradient(view: nn.Module, images: Tensor, loss: Any) -> tuple[Tensor, Tensor]:
+    """(gradient (N, C, H, W), loss (N,)) of `loss(view(images))`, one term an image."""
+    images = images.detach().requires_grad_(True)
+    with torch.enable_grad():
+        terms = loss(view(images))
+        (gradient,) = torch.autograd.grad(terms.sum(), images)
+    return gradient, terms.detach()

@@ -1,0 +1,20 @@
+"""Base classifiers f: images (N, C, H, W) in [0, 1] to logits (N, num_classes)."""
+
+from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
+from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50
+from vqexp.classifiers.normalize import Normalized
+from vqexp.classifiers.resnet import resnet18
+from vqexp.classifiers.small_cnn import small_cnn
+from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
+
+__all__ = [
+    "Normalized",
+    "WideResNet",
+    "efficientnet_v2_s",
+    "load_checkpoint",
+    "resnet18",
+    "resnet50",
+    "save_checkpoint",
+    "small_cnn",
+    "wide_resnet",
+]

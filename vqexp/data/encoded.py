@@ -1,0 +1,99 @@
+"""Encoded images (PNG, JPEG, WebP, ...) that become pixels when indexed."""
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqexp.errors import ConfigError, one_line, require
+
+MODES = {1: "L", 3: "RGB"}
+
+# Up to this many pixels a side images are decoded once; larger ones each time they are asked for.
+DECODE_ONCE = 96
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every image of a data set is brought to.
+
+    shape: (C, H, W) in the end; grey if C is 1, RGB if it is 3.
+    resize: the shorter side is first brought to this many pixels (bilinear, antialiased); None: as it is.
+    crop: then the central square of this many pixels is kept; None: all of it.
+    """
+
+    shape: tuple[int, int, int]
+    resize: int | None = None
+    crop: int | None = None
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """`image` as torchvision's `resize` and `center_crop` make it; its new size is not checked."""
+        if self.resize is not None:
+            shorter = min(image.size)
+            width, height = (self.resize * side // shorter for side in image.size)
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        if self.crop is not None and min(image.size) >= self.crop:  # a smaller one would be padded
+            left, top = (round((side - self.crop) / 2) for side in image.size)
+            image = image.crop((left, top, left + self.crop, top + self.crop))
+        return image
+
+
+class Encoded:
+    """N encoded images; indexing by an int64 tensor (n,) gives (n, C, H, W) uint8."""
+
+    def __init__(self, blobs: Sequence[bytes | Path | None], names: Sequence[str], form: Form) -> None:
+        """`blobs` are file contents or paths; `names` say in an error which image is meant."""
+        self._blobs, self._names, self._form = blobs, names, form
+        self.shape = (len(blobs), *form.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Decode on as many threads as torch uses (Pillow lets go of the interpreter lock).
+
+        Raises ConfigError, naming the image, for broken bytes and for a size that is not the declared one.
+        """
+        _, channels, height, width = self.shape
+        positions = rows.tolist()
+        pixels = np.empty((len(positions), height, width, channels), np.uint8)
+        workers = torch.get_num_threads()
+
+        def decode_every(start: int) -> None:
+            for at in range(start, len(positions), workers):
+                pixels[at] = self._decode(positions[at])
+
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(decode_every, range(workers)))
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+    def settled(self) -> Union[Tensor, "Encoded"]:
+        """Small images as pixels, decoded now, once and for all; large ones as they are."""
+        return self[torch.arange(len(self))] if max(self._form.shape[1:]) <= DECODE_ONCE else self
+
+    def _decode(self, row: int) -> np.ndarray:
+        _, channels, height, width = self.shape
+        blob, name = self._blobs[row], self._names[row]
+        require(blob, f"{name}: the image has no bytes")
+        try:
+            with Image.open(io.BytesIO(blob) if isinstance(blob, bytes) else str(blob)) as file:
+                image = file.convert(MODES[channels])
+        except Exception as error:  # Pillow's plugins raise nearly anything on broken bytes
+            reason = (
+                "of no known format" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
+            )
+            raise ConfigError(f"{name}: the image cannot be decoded: {reason}") from None
+        image = self._form.apply(image)
+        require(
+            image.size == (width, height),
+            f"{name}: the image has {image.width} x {image.height} pixels (width x height) "
+            f"where the data set declares {width} x {height}",
+        )
+        return np.asarray(image).reshape(height, width, channels)

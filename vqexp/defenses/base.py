@@ -1,0 +1,54 @@
+"""What a defense is, and how it goes in front of a classifier."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from vqexp.defenses.randomness import Draw
+
+
+class Defense(nn.Module):
+    """A module placed before or inside a classifier.
+
+    A preprocessor maps images (N, C, H, W) in [0, 1] to images of the same shape. Subclasses implement
+    `forward(images, draw=None)`; called without a draw, a random one takes the next of its own calls.
+    """
+
+    random: bool = False  # fresh draws give different results
+    inside: bool = False  # part of the classifier, and of its training
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise `ConfigError` if this defense cannot take images of `shape` (C, H, W)."""
+
+    def wrap(self, classifier: nn.Module) -> nn.Module:
+        """The defended classifier: images (N, C, H, W) in [0, 1] -> logits (N, classes)."""
+        return Defended(self, classifier)
+
+
+class Defended(nn.Module):
+    """classifier(defense(images)): a plain module, so any library can attack it as it is."""
+
+    def __init__(self, defense: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.defense = defense
+        self.classifier = classifier
+
+    def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
+        """Logits (N, classes). `draw` goes to a `Defense`; any other module draws as it likes."""
+        if draw is not None and isinstance(self.defense, Defense):
+            return self.classifier(self.defense(images, draw))
+        return self.classifier(self.defense(images))
+
+
+class NoDefense(Defense):
+    """The identity."""
+
+    def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
+        """`images` themselves."""
+        return images
+
+
+def defend(classifier: nn.Module, defense: nn.Module) -> nn.Module:
+    """Put `defense` in front of `classifier`: by its own `wrap`, or as a plain module on images."""
+    wrap = getattr(defense, "wrap", None)
+    return wrap(classifier) if callable(wrap) else Defended(defense, classifier)

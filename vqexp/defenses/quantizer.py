@@ -1,0 +1,151 @@
+"""The family of vector quantizers: patches, noise, a codebook for each image, nearest center, reassembly.
+
+Dong & Mao, "Adversarial Defenses via Vector Quantization" (journal version), section 4.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vqexp.defenses import kmeans
+from vqexp.defenses.base import Defense
+from vqexp.defenses.randomness import Draw, Streams
+from vqexp.errors import check_number, one_of, require
+
+
+class VectorQuantizer(Defense):
+    """Quantizes an image against k centers found among its own noisy patches (Algorithms 1 and 2).
+
+    s: patch size in pixels, >= 1. k: number of centers, >= 1.
+    sigma, tau: standard deviation of the noise before clustering and before assignment, >= 0.
+    pixel_max: 1 or 255, the pixel scale in which sigma, tau (and beta) are meant; images are in [0, 1].
+    seed: key of the randomness, in [0, 2^63).
+    init: `random` (k different noisy patches) or `k-means++`.
+    max_steps: Lloyd steps at most, >= 0; 0 keeps the starting patches as centers.
+    memory_limit: MiB of working memory, > 0; a batch that would need more is split, with the same
+        results. None: 16 on the CPU (a batch that stays in the cache is faster), 2048 elsewhere.
+    Raises `ConfigError` for values out of range.
+
+    `forward` is differentiable for its draw: assignments are constant, gradients flow through the
+    centers, which are means of the image's own patches.
+    """
+
+    random = True
+
+    def __init__(
+        self,
+        *,
+        s: int,
+        k: int,
+        sigma: float,
+        tau: float,
+        pixel_max: float = 1,
+        seed: int = 0,
+        init: str = "random",
+        max_steps: int = 100,
+        memory_limit: float | None = None,
+    ) -> None:
+        super().__init__()
+        check_number("defense.s", s, low=1, integer=True)
+        check_number("defense.k", k, low=1, integer=True)
+        check_number("defense.sigma", sigma, low=0)
+        check_number("defense.tau", tau, low=0)
+        one_of("defense.pixel_max", pixel_max, (1, 255))
+        check_number("defense.seed", seed, low=0, high=2**63 - 1, integer=True)
+        one_of("defense.init", init, kmeans.STARTS)
+        check_number("defense.max_steps", max_steps, low=0, integer=True)
+        if memory_limit is not None:
+            check_number("defense.memory_limit", memory_limit, above=0)
+        self.s, self.k, self.sigma, self.tau = s, k, float(sigma), float(tau)
+        self.pixel_max, self.seed, self.init = pixel_max, seed, init
+        self.max_steps, self.memory_limit = max_steps, memory_limit
+        self.calls = 0
+
+    def extra_repr(self) -> str:
+        """The parameters, for `print(quantizer)`."""
+        return f"s={self.s}, k={self.k}, sigma={self.sigma:g}, tau={self.tau:g}, pixel_max={self.pixel_max}"
+
+    # The three steps in which the members of the family differ.
+
+    def number_of_patches(self, H: int, W: int) -> int:
+        """n for an image of H x W pixels."""
+        raise NotImplementedError
+
+    def patches(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, n, d)."""
+        raise NotImplementedError
+
+    def reassemble(self, quantized: Tensor, patches: Tensor, size: tuple[int, int]) -> Tensor:
+        """Quantized patches and the noise-free ones, both (N, n, d) -> images (N, C, H, W)."""
+        raise NotImplementedError
+
+    # What they share.
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise `ConfigError` unless s fits into the image and k into its patches; `shape` (C, H, W)."""
+        _, H, W = shape
+        require(
+            self.s <= min(H, W),
+            f"defense.s is {self.s}; it must be at most {min(H, W)}, the image being {H} x {W}",
+        )
+        n = self.number_of_patches(H, W)
+        require(
+            self.k <= n,
+            f"defense.k is {self.k}; it must be at most {n}, the number of {self.s} x {self.s} patches "
+            f"of a {H} x {W} image",
+        )
+
+    def codebook(self, patches: Tensor, streams: Streams) -> Tensor:
+        """Centers (N, k, d) of the patches with noise sigma: Algorithms 1 and 2, line 3."""
+        noisy = self._add_noise(patches, self.sigma, streams)
+        start = kmeans.gather_rows(noisy, kmeans.starts(noisy, self.k, self.init, streams))
+        if self.max_steps == 0:
+            return start
+        centers, labels = kmeans.lloyd(noisy.detach(), start.detach(), self.max_steps)
+        if not noisy.requires_grad:
+            return centers
+        return kmeans.cluster_means(noisy, labels, centers)
+
+    def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
+        """Quantized images: (N, C, H, W) in [0, 1] -> the same shape, within the range of the centers.
+
+        Raises `ConfigError` if s or k do not fit the images.
+        """
+        self.check(images.shape[1:])
+        if draw is None:
+            draw = Draw("call", self.calls)
+            self.calls += 1
+        draw = draw.resolve(len(images))
+        size = self._images_at_once(images)
+        parts = [
+            self._quantize(images[i : i + size], draw[i : i + size]) for i in range(0, len(images), size)
+        ]
+        return torch.cat(parts) if parts else images
+
+    def _quantize(self, images: Tensor, draw: Draw) -> Tensor:
+        streams = Streams(self.seed, draw, images.device)
+        patches = self.patches(images)
+        centers = self.codebook(patches, streams)
+        labels = kmeans.nearest(self._add_noise(patches.detach(), self.tau, streams), centers.detach())
+        return self.reassemble(kmeans.gather_rows(centers, labels), patches, tuple(images.shape[-2:]))
+
+    def _add_noise(self, patches: Tensor, scale: float, streams: Streams) -> Tensor:
+        if scale == 0:
+            return patches
+        noise = streams.normal(patches.shape[1:], patches.dtype)
+        return patches + noise.mul_(scale / self.pixel_max)
+
+    def _images_at_once(self, images: Tensor) -> int:
+        """How many images fit into the memory limit.
+
+        Numbers a patch, at most: five copies (one in float64) and two rows of k, or, for k-means++ starts
+        in float64, its candidates' distances five times.
+        """
+        C, H, W = images.shape[1:]
+        rows = 2 * self.k
+        if self.init == "k-means++":
+            rows = max(rows, 10 * kmeans.candidates_a_step(self.k))
+        numbers = self.number_of_patches(H, W) * (5 * C * self.s**2 + rows + 8)
+        limit = self.memory_limit or (16 if images.device.type == "cpu" else 2048)
+        return max(1, int(limit * 2**20 / (numbers * images.element_size())))

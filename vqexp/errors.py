@@ -1,0 +1,48 @@
+"""The two ways a run can fail, each told to the user in one line."""
+
+import math
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """Bad input, found before work starts (exit status 2). The message says what is allowed."""
+
+
+class WorkError(RuntimeError):
+    """A fault during work, such as a full disk or a broken artifact (exit status 1)."""
+
+
+def require(condition: Any, message: str) -> None:
+    """Raise `ConfigError(message)` unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def one_of(name: str, value: Any, allowed: Any) -> None:
+    """Raise `ConfigError`, listing what exists, unless `value` is among `allowed`."""
+    require(value in allowed, f"{name} is {value!r}; it must be one of {', '.join(map(str, allowed))}")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    integer: bool = False,
+) -> None:
+    """Raise `ConfigError`, naming the range, unless low <= value <= high and above < value."""
+    kind = "an integer" if integer else "a number"
+    allowed = [f">= {low}"] if low is not None else []
+    allowed += [f"> {above}"] if above is not None else []
+    allowed += [f"<= {high}"] if high is not None else []
+    fits = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
+    fits = fits and math.isfinite(value) and (low is None or value >= low)
+    fits = fits and (high is None or value <= high) and (above is None or value > above)
+    require(fits, f"{name} is {value!r}; it must be {kind} {' and '.join(allowed)}".rstrip())
+
+
+def one_line(error: BaseException) -> str:
+    """The message of `error` on a single line."""
+    return " ".join(str(error).split()) or type(error).__name__

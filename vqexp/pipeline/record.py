@@ -1,0 +1,97 @@
+"""The record of a run: one JSON file with configuration, metrics and provenance."""
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import vqexp
+from vqexp.config import EXECUTION, finite
+from vqexp.metrics import Estimate
+from vqexp.pipeline.stages import Stages
+from vqexp.store import Artifact, Job, key_of, write_atomically
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pyautoattack", "hydra-core", "scikit-learn")
+
+
+def record_key(stages: Stages) -> str:
+    """Hash of the settings that matter and of all artifacts that the numbers rest on."""
+    config = stages.experiment.config
+    settings = {
+        name: {k: v for k, v in value.items() if k not in EXECUTION} if isinstance(value, dict) else value
+        for name, value in config.items()
+        if name not in ("store", "device", "logger", "table")
+    }
+    return key_of("record", settings, stages.used)
+
+
+def write_record(
+    stages: Stages, metrics: dict[str, Estimate], counts: dict[str, torch.Tensor], facts: dict[str, Any]
+) -> Path:
+    """Write the record, and beside it the per-image counts; an existing one of the same key stays.
+
+    Returns the record's path.
+    """
+    experiment = stages.experiment
+    key = record_key(stages)
+    path = experiment.store.root / "records" / f"{key}.json"
+    if path.exists():
+        return path
+    experiment.store.fetch(Job("counts", key, lambda: Artifact(counts, {})))
+    config = experiment.config
+    record = {
+        "key": key,
+        "smoke": config["scale"]["name"] == "smoke",
+        "config": {name: value for name, value in config.items() if name not in ("reported", "table")},
+        "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
+        "reported": config.get("reported"),
+        "facts": facts,
+        "counts": {"file": f"counts/{key}.safetensors", "images": key_of(*stages.used.get("adversarial", []))},
+        "artifacts": stages.used,
+        "provenance": provenance(experiment.device, stages.seconds),
+    }
+    write_atomically(path, (json.dumps(finite(record), indent=1) + "\n").encode())
+    return path
+
+
+def provenance(device: torch.device, seconds: dict[str, float]) -> dict[str, Any]:
+    """Where the numbers come from. `seconds`: by stage, spent when its artifacts were made."""
+    commit, dirty = _git()
+    return {
+        "version": vqexp.__version__,
+        "commit": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """(commit, whether files differ from it) of the checkout that this code runs from."""
+
+    def git(*arguments: str) -> str:
+        folder = Path(__file__).parents[2]
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads"

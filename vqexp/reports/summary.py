@@ -1,0 +1,53 @@
+"""The small table that a run prints."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+TITLES = {
+    "natural_accuracy": "natural accuracy",
+    "robust_accuracy": "robust accuracy",
+    "robust_accuracy_on_correct": "  on images f gets right",
+    "robust_accuracy_on_perturbed": "  on perturbed images",
+    "undefended_natural_accuracy": "natural accuracy, no defense",
+    "undefended_accuracy": "robust accuracy, no defense",
+    "perturbed": "images perturbed",
+    "autoattack_flags": "AutoAttack's own verdict on its view",
+}
+
+
+def percent(estimate: dict[str, Any], digits: int = 2) -> str:
+    """`61.20 (0.31)`: mean and, over several runs, standard deviation; a dash for no images."""
+    if estimate["mean"] is None:
+        return "-"
+    spread = f" ({100 * estimate['std']:.{digits}f})" if estimate["runs"] > 1 else ""
+    return f"{100 * estimate['mean']:.{digits}f}{spread}"
+
+
+def interval(estimate: dict[str, Any]) -> str:
+    """`[58.1, 64.2]`."""
+    low, high = estimate["ci95"]
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def print_summary(record: dict[str, Any], path: Any) -> None:
+    """The record's main figures, and as the last line `record: PATH`."""
+    config = record["config"]
+    names = {group: config[group]["_target_"].rsplit(".", 1)[-1] for group in ("defense", "adversary", "attack")}
+    attack = names["attack"] + (f" at eps {config['attack']['eps']:.4g}" if "eps" in config["attack"] else "")
+    table = Table(title=f"{config['dataset']['name']}: {names['defense']} against {attack}", title_justify="left")
+    for column in ("%", "mean (std)", "95 % interval", "runs", "n"):
+        table.add_column(column, justify="left" if column == "%" else "right")
+    for name, title in TITLES.items():
+        estimate = record["metrics"].get(name)
+        if estimate:
+            row = (percent(estimate), interval(estimate), str(estimate["runs"]), str(estimate["n"]))
+            table.add_row(title, *row)
+    console = Console(highlight=False, width=max(Console().width, 90))
+    console.print(table)
+    if record["facts"].get("adversary"):
+        console.print(f"adversary={names['adversary'].lower()}: {record['facts']['adversary']}")
+    if record["smoke"]:
+        console.print("scale=smoke: a check of the machinery, no measurement")
+    print(f"record: {path}", flush=True)

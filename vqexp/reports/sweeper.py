@@ -1,0 +1,78 @@
+"""Hydra sweepers: one that checks every run of a sweep before the first starts, one for a table's cells.
+
+Hydra's own sweeper only knows cartesian products and finds a bad value when its turn comes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf, open_dict
+
+from vqexp.pipeline import prepare
+from vqexp.reports.table import Table, load_table, print_table
+
+
+class CheckedSweeper(BasicSweeper):
+    """BasicSweeper, but no run starts, and nothing is written, unless all settings of all runs are good."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the jobs that `arguments` describe; raises `ConfigError` before the first."""
+        assert self.hydra_context is not None
+        assert self.config is not None
+        loader = self.hydra_context.config_loader
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides(
+            [*self._parse_config(), *arguments]
+        )
+        for batch in self.split_arguments(overrides, self.max_batch_size):
+            for job in batch:
+                config = loader.load_sweep_config(self.config, list(job))
+                with open_dict(config):
+                    config.pop("hydra")
+                prepare(config, check_store=False)
+        return super().sweep(arguments)
+
+
+class TableSweeper(CheckedSweeper):
+    """The cells of the table that the config names; other overrides apply to every cell."""
+
+    def split_arguments(  # type: ignore[override]
+        self, overrides: Sequence[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        """One job a cell, in the order of the columns, so that cheap ones come first."""
+        shared = [
+            override.input_line
+            for override in overrides
+            if override.input_line and not override.input_line.lstrip("+").startswith("table")
+        ]
+        jobs = [cell.overrides + shared for cell in self.table().cells()]
+        return BasicSweeper.split_arguments([], None) if not jobs else [jobs]
+
+    def table(self) -> Table:
+        """The table that the config describes."""
+        assert self.config is not None
+        settings = OmegaConf.to_container(self.config.table, resolve=True)
+        assert isinstance(settings, dict)
+        return load_table({str(name): value for name, value in settings.items()})
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the cells, then print the table with what was measured beside what was reported."""
+        returns = super().sweep(arguments)
+        paths = [result.return_value for batch in returns for result in batch]
+        print_table(self.table(), paths)
+        return returns
+
+
+def register_sweepers() -> None:
+    """Make them known to Hydra: `basic` is then the checked one, `table` is chosen by a table's config."""
+    plugins = Plugins.instance()
+    for name, sweeper in (("basic", CheckedSweeper), ("table", TableSweeper)):
+        # Hydra takes plugins from this namespace only
+        sweeper.__module__ = "hydra_plugins.vqexp"
+        plugins.register(sweeper)
+        node = {"_target_": f"{sweeper.__module__}.{sweeper.__name__}", "max_batch_size": None, "params": None}
+        ConfigStore.instance().store(group="hydra/sweeper", name=name, node=node)

@@ -1,0 +1,5 @@
+"""How a classifier is fitted."""
+
+from vqexp.training.standard import Standard
+
+__all__ = ["Standard"]
