@@ -1,6 +1,7 @@
 """Loggers."""
 
 import pytest
+import wandb
 
 from vqexp.errors import ConfigError
 from vqexp.loggers import NoLogger, WandB
@@ -25,6 +26,7 @@ def test_wandb_offline(mode, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     use(WandB(project="test", mode=mode), tmp_path / "logs", group="sweep")
     (run,) = (tmp_path / "logs" / "wandb").glob("offline-run-*")
+    wandb.teardown()  # its service process writes on for a moment
     content = next(run.glob("*.wandb")).read_bytes()
     for written in (b"sweep", b"attack", b"train_loss", b"robust_accuracy"):
         assert written in content

@@ -3,10 +3,12 @@
 Hydra's own sweeper only knows cartesian products and finds a bad value when its turn comes.
 """
 
+import importlib.util
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -15,6 +17,13 @@ from omegaconf import OmegaConf, open_dict
 
 from vqexp.pipeline import prepare
 from vqexp.reports.table import Table, load_table, print_table
+
+
+# Hydra's scan for plugins executes their modules anew, so the class to subclass exists only after it.
+Plugins.instance()
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402
+
+PLUGIN_MODULE = "hydra_plugins.vqexp"
 
 
 class CheckedSweeper(BasicSweeper):
@@ -70,9 +79,18 @@ class TableSweeper(CheckedSweeper):
 def register_sweepers() -> None:
     """Make them known to Hydra: `basic` is then the checked one, `table` is chosen by a table's config."""
     plugins = Plugins.instance()
+    _pose_as_plugin_module()
     for name, sweeper in (("basic", CheckedSweeper), ("table", TableSweeper)):
-        # Hydra takes plugins from this namespace only
-        sweeper.__module__ = "hydra_plugins.vqexp"
+        sweeper.__module__ = PLUGIN_MODULE
         plugins.register(sweeper)
-        node = {"_target_": f"{sweeper.__module__}.{sweeper.__name__}", "max_batch_size": None, "params": None}
+        node = {"_target_": f"{PLUGIN_MODULE}.{sweeper.__name__}", "max_batch_size": None, "params": None}
         ConfigStore.instance().store(group="hydra/sweeper", name=name, node=node)
+
+
+def _pose_as_plugin_module() -> None:
+    """Hydra takes plugins from the namespace `hydra_plugins` only; lend this module that name."""
+    parent, _, child = PLUGIN_MODULE.partition(".")
+    if parent not in sys.modules and importlib.util.find_spec(parent) is None:
+        sys.modules[parent] = ModuleType(parent)
+    setattr(importlib.import_module(parent), child, sys.modules[__name__])
+    sys.modules[PLUGIN_MODULE] = sys.modules[__name__]
