@@ -45,9 +45,9 @@ def build(group: str, settings: Mapping[str, Any], *, ignore: bool = False) -> A
     Raises `ConfigError`, naming the group, for an unknown target or setting.
     """
     target = settings.get("_target_")
-    require(target, f"{group} has no _target_; choose one with {group}=NAME")
+    require(isinstance(target, str), f"{group} has no _target_; choose one with {group}=NAME")
     try:
-        factory = get_object(target)
+        factory = get_object(str(target))
     except Exception as error:
         raise ConfigError(f"{group}._target_={target} cannot be imported: {_line(error)}") from None
     arguments = {name: value for name, value in settings.items() if name != "_target_"}
@@ -57,7 +57,9 @@ def build(group: str, settings: Mapping[str, Any], *, ignore: bool = False) -> A
         if ignore:
             arguments = {name: value for name, value in arguments.items() if name in names}
         else:
-            require(not unknown, f"{group} has no {', '.join(unknown)}; {target} takes {', '.join(sorted(names))}")
+            require(
+                not unknown, f"{group} has no {', '.join(unknown)}; {target} takes {', '.join(sorted(names))}"
+            )
     try:
         return factory(**arguments)
     except TypeError as error:
@@ -73,7 +75,9 @@ def identity(settings: Mapping[str, Any], version: int = 1) -> dict[str, Any]:
 def config_message(error: BaseException) -> str:
     """One line for what Hydra and OmegaConf say in several, with what exists."""
     text = str(error)
-    missing = re.search(r"Could not find '([^']*)/([^'/]*)'\s*Available options in '[^']*':((?:\n\t\S+)*)", text)
+    missing = re.search(
+        r"Could not find '([^']*)/([^'/]*)'\s*Available options in '[^']*':((?:\n\t\S+)*)", text
+    )
     if missing:
         group, value, options = missing.groups()
         return f"{group}={value} does not exist; choose one of {', '.join(sorted(options.split()))}"
@@ -93,11 +97,14 @@ def _line(error: BaseException) -> str:
 
 def _parameters(factory: Any) -> set[str] | None:
     """Names that `factory` takes, following **settings up a class's bases; None if it takes any."""
-    layers = [cls.__init__ for cls in factory.__mro__ if "__init__" in vars(cls)] if inspect.isclass(factory) else []
+    bases = factory.__mro__ if inspect.isclass(factory) else ()
+    layers = [vars(cls)["__init__"] for cls in bases if "__init__" in vars(cls)]
     names: set[str] = set()
     for layer in layers or [factory]:
         parameters = inspect.signature(layer).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)} - {"self"}
+        names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)} - {
+            "self"
+        }
         if all(p.kind != p.VAR_KEYWORD for p in parameters):
             return names
     return None

@@ -26,7 +26,12 @@ class AutoAttack(Attack):
     """
 
     def __init__(
-        self, *, version: str = "standard", steps: int | None = None, queries: int | None = None, **settings: Any
+        self,
+        *,
+        version: str = "standard",
+        steps: int | None = None,
+        queries: int | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
         one_of("attack.version", version, ("standard", "plus"))

@@ -13,7 +13,7 @@ from vqexp.errors import check_number, require
 class PGD(Attack):
     """`steps` ascent steps of size `step_size` on the cross-entropy, projected after each.
 
-    steps: >= 1. step_size: > 0, in units of [0, 1] pixels (l-inf: per pixel; l2: length of the step).
+    steps: >= 1. step_size: >= 0, in units of [0, 1] pixels (l-inf: per pixel; l2: length of the step).
     random_start: from a random point of the ball. restarts: >= 1; of several, the point with the
     highest loss is kept, image by image.
     """
@@ -23,10 +23,11 @@ class PGD(Attack):
     ) -> None:
         super().__init__(**settings)
         check_number("attack.steps", steps, low=1, integer=True)
-        check_number("attack.step_size", step_size, **({"above": 0} if self.eps > 0 else {"low": 0}))
+        check_number("attack.step_size", step_size, low=0)
         check_number("attack.restarts", restarts, low=1, integer=True)
         require(
-            isinstance(random_start, bool), f"attack.random_start is {random_start!r}; it must be true or false"
+            isinstance(random_start, bool),
+            f"attack.random_start is {random_start!r}; it must be true or false",
         )
         self.steps, self.step_size = steps, float(step_size)
         self.random_start, self.restarts = random_start, restarts

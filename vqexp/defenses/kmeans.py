@@ -121,6 +121,7 @@ def _squared_distances(points: Tensor, norms: Tensor, index: Tensor) -> Tensor:
     return distances.clamp_(min=0).scatter_(2, index.unsqueeze(-1), 0.0)
 
 
+@torch.no_grad()
 def inertia(points: Tensor, centers: Tensor) -> Tensor:
     """Sum of squared distances to the nearest center, (B,)."""
     return (points - gather_rows(centers, nearest(points, centers))).square().sum((1, 2))

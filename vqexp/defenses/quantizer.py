@@ -23,6 +23,7 @@ class VectorQuantizer(Defense):
     seed: key of the randomness, in [0, 2^63).
     init: `random` (k different noisy patches) or `k-means++`.
     max_steps: Lloyd steps at most, >= 0; 0 keeps the starting patches as centers.
+    restarts: runs of k-means from fresh starts, >= 1, of which the one with the lowest inertia counts.
     memory_limit: MiB of working memory, > 0; a batch that would need more is split, with the same
         results. None: 16 on the CPU (a batch that stays in the cache is faster), 2048 elsewhere.
     Raises `ConfigError` for values out of range.
@@ -44,6 +45,7 @@ class VectorQuantizer(Defense):
         seed: int = 0,
         init: str = "random",
         max_steps: int = 100,
+        restarts: int = 1,
         memory_limit: float | None = None,
     ) -> None:
         super().__init__()
@@ -55,11 +57,12 @@ class VectorQuantizer(Defense):
         check_number("defense.seed", seed, low=0, high=2**63 - 1, integer=True)
         one_of("defense.init", init, kmeans.STARTS)
         check_number("defense.max_steps", max_steps, low=0, integer=True)
+        check_number("defense.restarts", restarts, low=1, integer=True)
         if memory_limit is not None:
             check_number("defense.memory_limit", memory_limit, above=0)
         self.s, self.k, self.sigma, self.tau = s, k, float(sigma), float(tau)
         self.pixel_max, self.seed, self.init = pixel_max, seed, init
-        self.max_steps, self.memory_limit = max_steps, memory_limit
+        self.max_steps, self.restarts, self.memory_limit = max_steps, restarts, memory_limit
         self.calls = 0
 
     def extra_repr(self) -> str:
@@ -99,13 +102,20 @@ class VectorQuantizer(Defense):
     def codebook(self, patches: Tensor, streams: Streams) -> Tensor:
         """Centers (N, k, d) of the patches with noise sigma: Algorithms 1 and 2, line 3."""
         noisy = self._add_noise(patches, self.sigma, streams)
+        best = self._cluster(noisy, streams)
+        for _ in range(self.restarts - 1):
+            other = self._cluster(noisy, streams)
+            better = kmeans.inertia(noisy, other) < kmeans.inertia(noisy, best)
+            best = torch.where(better.view(-1, 1, 1), other, best)
+        return best
+
+    def _cluster(self, noisy: Tensor, streams: Streams) -> Tensor:
+        """Centers of one run of k-means: means of their patches, and differentiable as such."""
         start = kmeans.gather_rows(noisy, kmeans.starts(noisy, self.k, self.init, streams))
         if self.max_steps == 0:
             return start
         centers, labels = kmeans.lloyd(noisy.detach(), start.detach(), self.max_steps)
-        if not noisy.requires_grad:
-            return centers
-        return kmeans.cluster_means(noisy, labels, centers)
+        return kmeans.cluster_means(noisy, labels, centers) if noisy.requires_grad else centers
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """Quantized images: (N, C, H, W) in [0, 1] -> the same shape, within the range of the centers.
@@ -124,11 +134,12 @@ class VectorQuantizer(Defense):
         return torch.cat(parts) if parts else images
 
     def _quantize(self, images: Tensor, draw: Draw) -> Tensor:
+        H, W = images.shape[-2:]
         streams = Streams(self.seed, draw, images.device)
         patches = self.patches(images)
         centers = self.codebook(patches, streams)
         labels = kmeans.nearest(self._add_noise(patches.detach(), self.tau, streams), centers.detach())
-        return self.reassemble(kmeans.gather_rows(centers, labels), patches, tuple(images.shape[-2:]))
+        return self.reassemble(kmeans.gather_rows(centers, labels), patches, (H, W))
 
     def _add_noise(self, patches: Tensor, scale: float, streams: Streams) -> Tensor:
         if scale == 0:

@@ -64,7 +64,8 @@ class Streams:
         self._device = device
         self._numpy: list[np.random.Generator] = []
         self._torch: list[torch.Generator] = []
-        for image_id, number in draw.keys():
+        keys = draw.keys()
+        for image_id, number in keys:
             if device.type == "cpu":
                 philox = np.random.Philox(key=[seed, image_id], counter=[0, 0, number, purpose])
                 self._numpy.append(np.random.Generator(philox))

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor
 
 
@@ -33,6 +32,8 @@ def proportion(outcomes: Tensor, rows: Tensor | None = None) -> Estimate:
 
     With no images left the mean is NaN and the interval all of [0, 1].
     """
+    from statsmodels.stats.proportion import proportion_confint  # takes a second to import
+
     if rows is not None:
         outcomes = outcomes[:, rows]
     runs, n = outcomes.shape

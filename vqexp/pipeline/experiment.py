@@ -18,6 +18,7 @@ from vqexp.attacks import Attack
 from vqexp.classifiers import Normalized, load_checkpoint
 from vqexp.config import build, resolved
 from vqexp.data import Dataset
+from vqexp.defenses import Defense
 from vqexp.errors import ConfigError, check_number, require
 from vqexp.loggers import Logger
 from vqexp.metrics import Accuracy
@@ -84,7 +85,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
         checkpoint=None if checkpoint in (None, "auto") else Path(checkpoint),
         **parts,
     )
-    if hasattr(experiment.defense, "check"):
+    if isinstance(experiment.defense, Defense):
         experiment.defense.check(experiment.dataset.shape)
     experiment.adversary.check(experiment.defense)
     trains = experiment.checkpoint is None and not experiment.pretrained
@@ -112,7 +113,9 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, TypeError):
         raise ConfigError(f"device is {name!r}; it must be auto, cpu, cuda or cuda:N") from None
     available = device.type == "cpu" or (
-        device.type == "cuda" and torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+        device.type == "cuda"
+        and torch.cuda.is_available()
+        and (device.index or 0) < torch.cuda.device_count()
     )
     require(available, f"device={name} is not available here; there is cpu" + _gpus())
     return device

@@ -48,10 +48,14 @@ def write_record(
         "key": key,
         "smoke": config["scale"]["name"] == "smoke",
         "config": {name: value for name, value in config.items() if name not in ("reported", "table")},
+        "classifier": stages.classifier_identity,
         "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
         "reported": config.get("reported"),
         "facts": facts,
-        "counts": {"file": f"counts/{key}.safetensors", "images": key_of(*stages.used.get("adversarial", []))},
+        "counts": {
+            "file": f"counts/{key}.safetensors",
+            "images": key_of(*stages.used.get("adversarial", [])),
+        },
         "artifacts": stages.used,
         "provenance": provenance(experiment.device, stages.seconds),
     }

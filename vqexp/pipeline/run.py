@@ -24,7 +24,9 @@ def run(config: DictConfig, group: str | None = None) -> Path:
 def run_experiment(experiment: Experiment, group: str | None = None) -> Path:
     """`run` for components that are already built and checked."""
     logger, config = experiment.logger, experiment.config
-    name = "-".join(config[part]["_target_"].rsplit(".", 1)[-1] for part in ("defense", "adversary", "attack"))
+    name = "-".join(
+        config[part]["_target_"].rsplit(".", 1)[-1] for part in ("defense", "adversary", "attack")
+    )
     logger.start(config, group, f"{config['dataset']['name']}-{name}", str(experiment.store.root))
     stages = Stages(experiment)
     outcomes, counts = measure(stages)

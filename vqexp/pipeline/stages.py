@@ -8,7 +8,7 @@ run that is killed loses one chunk at most and several workers share the rest.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -54,7 +54,9 @@ class Stages:
     def chunks(self) -> list[slice]:
         """Rows of each chunk."""
         size = self.experiment.attack.batch_size
-        return [slice(start, min(start + size, len(self.images))) for start in range(0, len(self.images), size)]
+        return [
+            slice(start, min(start + size, len(self.images))) for start in range(0, len(self.images), size)
+        ]
 
     @cached_property
     def data_keys(self) -> list[str]:
@@ -67,19 +69,28 @@ class Stages:
     # classifier
 
     @cached_property
-    def classifier_key(self) -> str:
-        """Settings of f with those of its training and data, or with its checkpoint."""
+    def classifier_identity(self) -> dict[str, Any]:
+        """What determines f: its settings with those of its training and data, or with its checkpoint."""
         experiment = self.experiment
-        settings = {k: v for k, v in experiment.config["classifier"].items() if k != "checkpoint"}
+        config, dataset = experiment.config, experiment.dataset
+        settings: dict[str, Any] = {k: v for k, v in config["classifier"].items() if k != "checkpoint"}
         if experiment.checkpoint is not None:
-            return key_of("classifier", settings, sha256_of_file(experiment.checkpoint))
+            return {**settings, "checkpoint": sha256_of_file(experiment.checkpoint)}
         if experiment.pretrained:
-            return key_of("classifier", settings)
-        dataset = experiment.config["dataset"]
-        data = [dataset["train_n"], dataset["seed"], experiment.dataset.fingerprint("train")]
-        training = identity(experiment.config["training"], getattr(experiment.training, "VERSION", 1))
-        defense = self.defense_key if getattr(experiment.training, "uses_defense", False) else None
-        return key_of("classifier", settings, training, data, defense, experiment.seed)
+            return settings
+        training = experiment.training
+        return {
+            **settings,
+            "training": identity(config["training"], getattr(training, "VERSION", 1)),
+            "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
+            "defense": self.defense_key if getattr(training, "uses_defense", False) else None,
+            "seed": experiment.seed,
+        }
+
+    @cached_property
+    def classifier_key(self) -> str:
+        """Key of f."""
+        return key_of("classifier", self.classifier_identity)
 
     @cached_property
     def classifier(self) -> nn.Module:
@@ -90,7 +101,7 @@ class Stages:
             trained = self._fetch(Job("classifier", self.classifier_key, lambda: self._train(classifier)))
             classifier.load_state_dict(trained.tensors)
         # channels_last is faster for convolutions on every device; the result is the same
-        return freeze(classifier).to(experiment.device, memory_format=torch.channels_last)
+        return freeze(classifier).to(experiment.device).to(memory_format=torch.channels_last)
 
     def _train(self, classifier: nn.Module) -> Artifact:
         experiment = self.experiment
@@ -124,7 +135,9 @@ class Stages:
         attack = identity(experiment.config["attack"], experiment.attack.VERSION)
         defense = self.defense_key if experiment.adversary.sees_defense else None
         return [
-            key_of("adversarial", attack, adversary, defense, self.classifier_key, data, index, experiment.seed)
+            key_of(
+                "adversarial", attack, adversary, defense, self.classifier_key, data, index, experiment.seed
+            )
             for index, data in enumerate(self.data_keys)
         ]
 
@@ -147,8 +160,10 @@ class Stages:
             tensors = {"images": found.images, "perturbed": changed, "fooled": fooled, **found.tensors}
             return Artifact(tensors, found.facts)
 
-        jobs = [Job("adversarial", key, lambda i=i: attack(i)) for i, key in enumerate(self.adversarial_keys)]
-        parts = self._fetch_chunks("attack", jobs, lambda part: 1 - part.tensors["fooled"].float().mean().item())
+        jobs = [Job("adversarial", key, partial(attack, i)) for i, key in enumerate(self.adversarial_keys)]
+        parts = self._fetch_chunks(
+            "attack", jobs, lambda part: 1 - part.tensors["fooled"].float().mean().item()
+        )
         for part in parts:
             del part.tensors["images"]  # read again chunk by chunk: a whole test set may not fit in memory
         return parts
@@ -156,7 +171,9 @@ class Stages:
     def _adversarial_images(self, key: str) -> Tensor:
         artifact = self.experiment.store.load("adversarial", key)
         if artifact is None:
-            raise WorkError(f"{self.experiment.store.path('adversarial', key)} has gone; run the command again")
+            raise WorkError(
+                f"{self.experiment.store.path('adversarial', key)} has gone; run the command again"
+            )
         return artifact.tensors["images"]
 
     # evaluation
@@ -174,15 +191,12 @@ class Stages:
 
         def run(index: int) -> Artifact:
             rows, key = self.chunks[index], image_keys[index]
-            if adversarial:
-                pixels = self._adversarial_images(key)
-            else:
-                pixels = self.images.pixels(rows)
+            pixels = self._adversarial_images(key) if adversarial else self.images.pixels(rows)
             return self._judge(model, pixels, rows, purpose, runs, key)
 
         common = (self.classifier_key, defense_key, purpose, runs, experiment.seed, EVALUATION_VERSION)
         jobs = [
-            Job("evaluation", key_of("evaluation", image_key, *common), lambda i=i: run(i))
+            Job("evaluation", key_of("evaluation", image_key, *common), partial(run, i))
             for i, image_key in enumerate(image_keys)
         ]
         title = f"{'adversarial' if adversarial else 'natural'}, {'defended' if defended else 'undefended'}"

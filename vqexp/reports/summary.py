@@ -1,5 +1,6 @@
 """The small table that a run prints."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +18,7 @@ TITLES = {
 }
 
 
-def percent(estimate: dict[str, Any], digits: int = 2) -> str:
+def percent(estimate: Mapping[str, Any], digits: int = 2) -> str:
     """`61.20 (0.31)`: mean and, over several runs, standard deviation; a dash for no images."""
     if estimate["mean"] is None:
         return "-"
@@ -25,7 +26,7 @@ def percent(estimate: dict[str, Any], digits: int = 2) -> str:
     return f"{100 * estimate['mean']:.{digits}f}{spread}"
 
 
-def interval(estimate: dict[str, Any]) -> str:
+def interval(estimate: Mapping[str, Any]) -> str:
     """`[58.1, 64.2]`."""
     low, high = estimate["ci95"]
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
@@ -34,9 +35,13 @@ def interval(estimate: dict[str, Any]) -> str:
 def print_summary(record: dict[str, Any], path: Any) -> None:
     """The record's main figures, and as the last line `record: PATH`."""
     config = record["config"]
-    names = {group: config[group]["_target_"].rsplit(".", 1)[-1] for group in ("defense", "adversary", "attack")}
+    names = {
+        group: config[group]["_target_"].rsplit(".", 1)[-1] for group in ("defense", "adversary", "attack")
+    }
     attack = names["attack"] + (f" at eps {config['attack']['eps']:.4g}" if "eps" in config["attack"] else "")
-    table = Table(title=f"{config['dataset']['name']}: {names['defense']} against {attack}", title_justify="left")
+    table = Table(
+        title=f"{config['dataset']['name']}: {names['defense']} against {attack}", title_justify="left"
+    )
     for column in ("%", "mean (std)", "95 % interval", "runs", "n"):
         table.add_column(column, justify="left" if column == "%" else "right")
     for name, title in TITLES.items():

@@ -18,7 +18,6 @@ from omegaconf import OmegaConf, open_dict
 from vqexp.pipeline import prepare
 from vqexp.reports.table import Table, load_table, print_table
 
-
 # Hydra's scan for plugins executes their modules anew, so the class to subclass exists only after it.
 Plugins.instance()
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402

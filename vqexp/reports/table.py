@@ -109,6 +109,8 @@ def print_table(table: Table, paths: Sequence[str | Path]) -> None:
 
 def comparison(reported: Sequence[float] | None, estimate: Mapping[str, Any]) -> tuple[str, ...]:
     """(reported, measured, interval, difference, runs, n) as text, in percent."""
-    claim = "" if not reported else f"{reported[0]:.2f}" + (f" ({reported[1]:.2f})" if len(reported) > 1 else "")
+    claim = (
+        "" if not reported else f"{reported[0]:.2f}" + (f" ({reported[1]:.2f})" if len(reported) > 1 else "")
+    )
     gap = "" if not reported or estimate["mean"] is None else f"{100 * estimate['mean'] - reported[0]:+.2f}"
     return claim, percent(estimate), interval(estimate), gap, str(estimate["runs"]), str(estimate["n"])
