@@ -1,6 +1,7 @@
 """Our batched k-means against scikit-learn's, image by image, on patches of real images."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -90,40 +91,49 @@ def test_equals_scikit_learn_wherever_no_cluster_runs_empty(cifar10, max_steps):
     assert compared >= 90
 
 
-@pytest.mark.parametrize("init", ["different", "k-means++"])
 @pytest.mark.parametrize(("cut", "s", "k"), CUTS)
-def test_inertia_in_float32_without_noise(cifar10, cut, s, k, init):
-    """From the same centers: k-means++'s, or random patches of different value, lest a cluster start empty."""
-    points = cut(cifar10[:60], s)
-    if init == "different":
-        values = [torch.unique(one, dim=0) for one in points]
-        rows = [i for i, value in enumerate(values) if len(value) >= k]
-        points = points[rows]
-        generator = torch.Generator().manual_seed(0)
-        centers = torch.stack(
-            [values[i][torch.randperm(len(values[i]), generator=generator)[:k]] for i in rows]
-        )
-    else:
-        centers = start(points, k, init)
+def test_inertia_in_float32_without_noise(cifar10, cut, s, k):
+    points = cut(cifar10[:100], s)
+    centers = start(points, k, "k-means++")
     ours = kmeans.inertia(points, kmeans.lloyd(points, centers, 300)[0])
     theirs = [reference(one, center, k, 300).inertia_ for one, center in zip(points, centers, strict=True)]
     assert ours.mean().item() == pytest.approx(np.mean(theirs), rel=1e-3)
 
 
+@pytest.mark.parametrize(("cut", "s", "k"), [case for case in CUTS if case[1] > 1])
+def test_inertia_in_float32_without_noise_from_random_patches(cifar10, cut, s, k):
+    """From random patches of different value, where no cluster runs empty.
+
+    Not at s = 1: 8-bit colors are often equally far from two centers, rounding decides, and even
+    scikit-learn's means in float32 and float64 differ by 1 %.
+    """
+    points = cut(cifar10[:40], s)
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = [], []
+    for one in points:
+        values = torch.unique(one, dim=0)
+        centers = values[torch.randperm(len(values), generator=generator)[:k]]
+        if len(centers) == k and not runs_empty(one, centers):
+            ours.append(kmeans.inertia(one[None], kmeans.lloyd(one[None], centers[None], 300)[0]).item())
+            theirs.append(reference(one, centers, k, 300).inertia_)
+    assert len(ours) >= 36
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=1e-3)
+
+
 @pytest.mark.parametrize(
-    ("cut", "s", "k", "init"),
+    ("cut", "s", "k", "init", "seeds"),
     [
-        (patches.sliding, 3, 25, "random"),
-        (patches.disjoint, 2, 50, "random"),
-        (patches.disjoint, 2, 50, "k-means++"),
-        (patches.disjoint, 1, 10, "k-means++"),
+        (patches.sliding, 3, 25, "random", 3),
+        (patches.disjoint, 2, 50, "random", 8),
+        (patches.disjoint, 2, 50, "k-means++", 3),
+        (patches.disjoint, 1, 10, "k-means++", 3),
     ],
 )
-def test_starts_are_as_good_as_scikit_learns(cifar10, cut, s, k, init):
-    """One start moves the mean over 200 images by up to 0.5 %, hence a mean over four on either side."""
+def test_starts_are_as_good_as_scikit_learns(cifar10, cut, s, k, init, seeds):
+    """The mean over 200 images differs between seeds by 0.2 to 2 %, hence several seeds on either side."""
     points = noisy(cut(cifar10, s))
     ours, theirs = [], []
-    for seed in range(4):
+    for seed in range(seeds):
         centers, _ = kmeans.lloyd(points, start(points, k, init, seed), 100)
         ours.append(kmeans.inertia(points, centers).mean().item())
         theirs.append(np.mean([reference(one, init, k, 100, seed).inertia_ for one in points]))
@@ -148,7 +158,7 @@ def test_inertia_never_grows(cifar10):
     points = noisy(patches.sliding(cifar10[:20].double(), 2))
     centers = start(points, 10, "random")
     steps = [kmeans.inertia(points, kmeans.lloyd(points, centers, m)[0]) for m in range(8)]
-    assert all((after <= before + 1e-9).all() for before, after in zip(steps, steps[1:], strict=False))
+    assert all((after <= before + 1e-9).all() for before, after in pairwise(steps))
     assert (steps[7] < 0.9 * steps[0]).all()
 
 
@@ -161,10 +171,10 @@ def test_an_empty_cluster_keeps_its_center():
 
 def test_members_of_a_batch_do_not_mix(cifar10):
     """Converged sets leave the batch; each must end as if it were alone."""
-    points = noisy(patches.sliding(cifar10[:30], 2))
+    points = noisy(patches.sliding(cifar10[:12], 2))
     centers = start(points, 10, "random")
     together = kmeans.lloyd(points, centers, 100)
-    for i in range(30):
+    for i in range(12):
         alone = kmeans.lloyd(points[i : i + 1], centers[i : i + 1], 100)
         torch.testing.assert_close(alone[0][0], together[0][i], rtol=0, atol=1e-6)
         assert torch.equal(alone[1][0], together[1][i])

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
 
 from vqexp.errors import ConfigError, require
 
@@ -83,7 +84,11 @@ def config_message(error: BaseException) -> str:
         return f"{group}={value} does not exist; choose one of {', '.join(sorted(options.split()))}"
     unknown = re.search(r"Could not override '([^']*)'", text)
     if unknown:
-        return f"{unknown.group(1)} is no setting; `python run.py --cfg job` lists them"
+        names = getattr(getattr(error.__cause__, "parent_node", None), "keys", list)()
+        exists = ", ".join(sorted(str(name) for name in names if name not in ("_target_", "hydra")))
+        return f"{unknown.group(1)} is no setting; there is {exists or '(see --cfg job)'}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r} as name=value: {_line(error)}"
     return _line(error)
 
 
@@ -91,23 +96,28 @@ CONFIG_FAULTS = (ConfigError, HydraException, OmegaConfBaseException)
 
 
 def _line(error: BaseException) -> str:
-    text = re.sub(r"Set the environment variable HYDRA_FULL_ERROR=1.*", "", str(error), flags=re.S)
+    text = re.sub(
+        r"(Set the environment variable HYDRA_FULL_ERROR=1|See https://hydra).*", "", str(error), flags=re.S
+    )
     return " ".join(text.split())
 
 
 def _parameters(factory: Any) -> set[str] | None:
-    """Names that `factory` takes, following **settings up a class's bases; None if it takes any."""
-    bases = factory.__mro__ if inspect.isclass(factory) else ()
-    layers = [vars(cls)["__init__"] for cls in bases if "__init__" in vars(cls)]
+    """Names that `factory` takes, following **settings up a class's bases; None if any."""
+    layers: list[Any] = [factory]
+    if inspect.isclass(factory):
+        # the roots declare *args, **kwargs but take nothing
+        bases = [cls for cls in factory.__mro__ if cls not in (nn.Module, object)]
+        layers = [vars(cls)["__init__"] for cls in bases if "__init__" in vars(cls)]
     names: set[str] = set()
-    for layer in layers or [factory]:
+    for layer in layers:
         parameters = inspect.signature(layer).parameters.values()
         names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)} - {
             "self"
         }
         if all(p.kind != p.VAR_KEYWORD for p in parameters):
             return names
-    return None
+    return names if inspect.isclass(factory) else None
 
 
 def finite(value: Any) -> Any:

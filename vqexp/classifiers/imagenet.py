@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from http.client import HTTPException
 
 from torch import nn
-from torchvision import models
 
 from vqexp.errors import WorkError, one_line, one_of, require
 
@@ -30,6 +29,8 @@ def resnet50(shape: Sequence[int], num_classes: int, weights: str | None = None)
 
 
 def _build(name: str, shape: Sequence[int], num_classes: int, weights: str | None) -> nn.Module:
+    from torchvision import models  # slow to import, and not needed for other classifiers
+
     require(shape[0] == 3, f"{name} takes RGB images; the dataset has {shape[0]} channel(s)")
     if weights is None:
         return models.get_model(name, num_classes=num_classes)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from torch import nn
-from torchvision import models
 
 
 def resnet18(shape: Sequence[int], num_classes: int) -> nn.Module:
@@ -13,6 +12,8 @@ def resnet18(shape: Sequence[int], num_classes: int) -> nn.Module:
     `maxpool` is the identity; every other part, and every parameter name, is torchvision's. Takes images
     (N, C, H, W) in [0, 1], returns logits (N, num_classes).
     """
+    from torchvision import models  # slow to import, and not needed for other classifiers
+
     network = models.resnet18(num_classes=num_classes)
     network.conv1 = nn.Conv2d(shape[0], 64, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")

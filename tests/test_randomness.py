@@ -1,0 +1,104 @@
+"""Streams: the right distributions, and nothing in common between any two of them."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from vqexp.defenses import PURPOSES, Draw
+from vqexp.defenses.randomness import Streams
+from vqexp.errors import ConfigError
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    ),
+]
+on_each_device = pytest.mark.parametrize("device", DEVICES)
+
+
+def streams(ids, purpose="report", number=0, seed=0, device="cpu"):
+    return Streams(seed, Draw(purpose, number, torch.as_tensor(ids)), torch.device(device))
+
+
+@on_each_device
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_normal_and_uniform_numbers(device, dtype):
+    source = streams([3, 5], device=device)
+    for name, draw in (("norm", source.normal), ("uniform", source.uniform)):
+        found = draw((100, 500), dtype)
+        assert found.shape == (2, 100, 500)
+        assert found.dtype == dtype
+        if dtype != torch.bfloat16:  # whose steps are too coarse for the test
+            assert stats.kstest(found.flatten().cpu().double().numpy(), name).pvalue > 0.01
+        else:
+            assert found.float().std() == pytest.approx(1 if name == "norm" else 12**-0.5, abs=0.01)
+
+
+@on_each_device
+def test_subsets_are_uniform_and_without_repetition(device):
+    found = streams(range(4000), device=device).subset(12, 5).cpu()
+    assert (found.sort(1).values.diff(dim=1) > 0).all()
+    counts = torch.bincount(found.flatten(), minlength=12)
+    # without repetition a count's variance is smaller than the test supposes, so it errs on the safe side
+    assert stats.chisquare(counts.numpy()).pvalue > 0.01
+    pairs = torch.zeros(12, 12).index_put_((found[:, 0], found[:, 1]), torch.ones(4000), accumulate=True)
+    off_diagonal = pairs[~torch.eye(12, dtype=torch.bool)]
+    assert len(off_diagonal) == 132
+    if device == "cpu":
+        assert (off_diagonal > 0).float().mean() > 0.5  # members are not bound to one another
+
+
+@on_each_device
+def test_streams_have_nothing_in_common(device):
+    """All pairs over purposes, draws, ids and seeds, the mixed-up ones included (seed 1, id 0 and 0, 1)."""
+    size = 20_000
+    rows = [
+        streams([image_id], purpose, number, seed, device).normal((size,), torch.float64)[0].cpu().numpy()
+        for purpose, number, image_id, seed in product(PURPOSES, (0, 1), (0, 1), (0, 1))
+    ]
+    correlation = np.corrcoef(np.stack(rows))
+    assert len(rows) == 40
+    assert abs(correlation[np.triu_indices(40, 1)]).max() < 5 / size**0.5
+    assert all(len(np.intersect1d(a, b)) == 0 for a, b in combinations(rows[:8], 2))  # nor shifted
+
+
+@on_each_device
+def test_a_stream_depends_on_nothing_else(device):
+    """Neither on the other images of the batch nor on their order."""
+    together = streams(range(50), device=device)
+    normal = together.normal((7, 3), torch.float32)
+    subset = together.subset(20, 4)
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(0))
+    for rows in order.split(8):
+        part = streams(rows, device=device)
+        assert torch.equal(part.normal((7, 3), torch.float32), normal[rows])
+        assert torch.equal(part.subset(20, 4), subset[rows])
+
+
+@on_each_device
+def test_consecutive_reads_differ(device):
+    source = streams([0], device=device)
+    assert not torch.equal(source.normal((9,), torch.float32), source.normal((9,), torch.float32))
+
+
+def test_large_ids_numbers_and_seeds():
+    largest = 2**63 - 1
+    found = streams([largest, largest - 1], number=largest, seed=largest).normal((5,), torch.float64)
+    assert len(found.unique()) == 10
+
+
+def test_a_draw_is_sliced_with_its_batch():
+    draw = Draw("attack", torch.tensor([5, 6, 7])).resolve(3)
+    assert draw.keys() == [(0, 5), (1, 6), (2, 7)]
+    assert draw[1:].keys() == [(1, 6), (2, 7)]
+    assert draw[torch.tensor([2, 0])].keys() == [(2, 7), (0, 5)]
+    assert Draw("attack", 4, torch.tensor([9, 8])).resolve(2)[:1].keys() == [(9, 4)]
+
+
+def test_an_unknown_purpose_is_refused():
+    with pytest.raises(ConfigError, match="^purpose is 'test'; it must be one of .*attack, select, report$"):
+        Draw("test")

@@ -1,0 +1,125 @@
+"""The artifact store: atomic, checksummed, locked, shared by processes."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from vqexp.errors import ConfigError, WorkError
+from vqexp.store import Artifact, Job, Store, key_of, write_atomically
+
+
+def artifact(value: float = 1.0) -> Artifact:
+    tensors = {"a": torch.full((2, 3), value), "b": torch.tensor([True, False]), "c": torch.tensor(7)}
+    return Artifact(tensors, {"note": "ä"})
+
+
+def test_round_trip(tmp_path):
+    store = Store(tmp_path)
+    made = store.fetch(Job("kind", "key", artifact))
+    found = store.load("kind", "key")
+    assert found is not None
+    assert all(torch.equal(found.tensors[name], made.tensors[name]) for name in ("a", "b", "c"))
+    assert found.facts["note"] == "ä"
+    assert found.facts["seconds"] >= 0
+    assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key.safetensors"]
+
+
+def test_a_finished_artifact_is_not_computed_again(tmp_path):
+    store, calls = Store(tmp_path), []
+    for _ in range(3):
+        store.fetch(Job("kind", "key", lambda: calls.append(1) or artifact()))
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
+def test_a_damaged_artifact_is_noticed_and_made_again(tmp_path, damage, capsys):
+    store = Store(tmp_path)
+    store.fetch(Job("kind", "key", artifact))
+    path = store.path("kind", "key")
+    data = bytearray(path.read_bytes())
+    if damage == "flipped":
+        data[-1] ^= 1
+    path.write_bytes({"truncated": data[:-5], "flipped": data, "empty": b"", "text": b"not it"}[damage])
+    assert store.load("kind", "key") is None
+    again = store.fetch(Job("kind", "key", lambda: artifact(2.0)))
+    assert float(again.tensors["a"][0, 0]) == 2.0
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_keys_depend_on_every_part_but_not_on_the_order_of_names():
+    assert key_of({"a": 1, "b": [2, None]}) == key_of({"b": [2, None], "a": 1})
+    keys = {
+        key_of(part) for part in ({"a": 1}, {"a": 2}, {"b": 1}, {"a": 1.5}, {"a": "1"}, {"a": None}, [1], 1)
+    }
+    assert len(keys) == 8
+
+
+def test_a_failed_computation_leaves_nothing_but_a_free_key(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        store.fetch(Job("kind", "key", lambda: 1 / 0))
+    assert store.load("kind", "key") is None
+    assert store.fetch(Job("kind", "key", artifact)).facts["note"] == "ä"
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WorkError, match="the disk is full") as caught:
+        write_atomically(tmp_path / "file", b"data")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_store_is_bad_input(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"not writable .*store\.root=DIR"):
+        Store(tmp_path / "file" / "store").check()
+
+
+def _worker(root, log, keys):
+    def compute(key):
+        with open(log, "a") as file:
+            file.write(f"{key}\n")
+        time.sleep(0.05)
+        return artifact()
+
+    jobs = [Job("kind", key, lambda key=key: compute(key)) for key in keys]
+    found = dict(Store(root).fetch_all(jobs))
+    assert sorted(found) == list(range(len(keys)))
+
+
+def test_two_processes_share_the_work_and_do_nothing_twice(tmp_path):
+    keys = [f"key{i}" for i in range(12)]
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_worker, args=(tmp_path, tmp_path / "log", keys)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert sorted((tmp_path / "log").read_text().split()) == sorted(keys)
+
+
+def _stuck(root):
+    Store(root).fetch(Job("kind", "key", lambda: time.sleep(60)))
+
+
+def test_a_killed_process_leaves_its_key_free(tmp_path):
+    worker = multiprocessing.get_context("fork").Process(target=_stuck, args=(tmp_path,))
+    worker.start()
+    lock = tmp_path / "kind" / "key.lock"
+    deadline = time.monotonic() + 30
+    while not lock.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert lock.exists()
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join(30)
+    assert Store(tmp_path).fetch(Job("kind", "key", artifact)).facts["note"] == "ä"
