@@ -10,6 +10,12 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from vqexp.classifiers import small_cnn
+from vqexp.data import Digits
+from vqexp.training import Standard
+
+torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
+
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
 
 
@@ -42,3 +48,20 @@ def mnist():
 def imagenet():
     """Four images, cropped and resized to (4, 3, 328, 328)."""
     return first_images("imagenet/sample.parquet", 4, size=328)
+
+
+@pytest.fixture(scope="session")
+def digit_images():
+    """The 360 test digits, `Images` of (1, 8, 8)."""
+    return Digits(name="digits", shape=(1, 8, 8), num_classes=10).test()
+
+
+@pytest.fixture(scope="session")
+def digit_classifier():
+    """A small network that knows the digits, ready to be attacked."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        classifier = small_cnn((1, 8, 8), 10, width=16)
+    train = Digits(name="digits", shape=(1, 8, 8), num_classes=10).train()
+    Standard(epochs=4, lr=0.1, batch_size=64).fit(classifier, train, seed=0, device=torch.device("cpu"))
+    return classifier.requires_grad_(False)

@@ -84,8 +84,8 @@ def config_message(error: BaseException) -> str:
         return f"{group}={value} does not exist; choose one of {', '.join(sorted(options.split()))}"
     unknown = re.search(r"Could not override '([^']*)'", text)
     if unknown:
-        names = getattr(getattr(error.__cause__, "parent_node", None), "keys", list)()
-        exists = ", ".join(sorted(str(name) for name in names if name not in ("_target_", "hydra")))
+        node: Any = getattr(error.__cause__, "parent_node", None) or {}
+        exists = ", ".join(sorted(str(name) for name in node if name not in ("_target_", "hydra")))
         return f"{unknown.group(1)} is no setting; there is {exists or '(see --cfg job)'}"
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as name=value: {_line(error)}"

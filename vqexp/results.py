@@ -3,8 +3,20 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+
+def default_root() -> Path:
+    """The store: `VQEXP_HOME`, or `results/store`."""
+    return Path(os.environ.get("VQEXP_HOME") or "results/store")
+
+
+def records(root: str | Path | None = None) -> list[dict[str, Any]]:
+    """The records of a store as plain data, in the order of their keys."""
+    folder = Path(root or default_root()) / "records"
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*.json"))]
 
 
 def load(root: str | Path | None = None) -> pd.DataFrame:
@@ -12,6 +24,4 @@ def load(root: str | Path | None = None) -> pd.DataFrame:
 
     root: the store; by default `VQEXP_HOME` or `results/store`. An empty store gives an empty table.
     """
-    folder = Path(root or os.environ.get("VQEXP_HOME") or "results/store") / "records"
-    records = [json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*.json"))]
-    return pd.json_normalize(records)
+    return pd.json_normalize(records(root))

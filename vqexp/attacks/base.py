@@ -74,16 +74,29 @@ def project(adversarial: Tensor, images: Tensor, eps: float, norm: str) -> Tenso
     """Into the eps-ball around `images`, then into [0, 1] (which cannot leave the ball again)."""
     if norm == "linf":
         return adversarial.clamp(min=images - eps, max=images + eps).clamp(0, 1)
-    delta = adversarial - images
-    length = distance(delta, norm).clamp(min=1e-12)
-    factor = (eps / length).clamp(max=1).to(delta.dtype)
-    return (images + delta * factor.view(-1, 1, 1, 1)).clamp(0, 1)
+    delta = adversarial.double() - images
+    factor = (eps / distance(delta, norm).clamp(min=1e-12)).clamp(max=1)
+    delta *= factor.view(-1, 1, 1, 1)
+    rounded = (images + delta).to(images.dtype)
+    # in a large image, roundings that all go outwards add up to a visible step out of the ball
+    outwards = (rounded.double() - images).abs() > delta.abs()
+    return torch.where(outwards, rounded.nextafter(images), rounded).clamp(0, 1)
 
 
 def input_gradient(view: nn.Module, images: Tensor, loss: Any) -> tuple[Tensor, Tensor]:
-    """(gradient (N, C, H, W), loss (N,)) of `loss(view(images))`, one term an image."""
+    """(gradient (N, C, H, W), loss (N,)) of `loss(view(images))`, one term an image.
+
+    Raises `WorkError` if the gradient is NaN anywhere.
+    """
     images = images.detach().requires_grad_(True)
     with torch.enable_grad():
         terms = loss(view(images))
         (gradient,) = torch.autograd.grad(terms.sum(), images)
+    refuse_nan("gradient", gradient)
     return gradient, terms.detach()
+
+
+def refuse_nan(what: str, values: Tensor) -> None:
+    """Raise `WorkError` on a NaN, with which an attack would quietly give the clean image back."""
+    if values.isnan().any():
+        raise WorkError(f"the {what} of what the attack sees is NaN: it would attack nothing")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from vqexp.attacks.base import Adversarial, Attack, distance, input_gradient, project
+from vqexp.attacks.base import Adversarial, Attack, distance, input_gradient, project, refuse_nan
 from vqexp.errors import check_number, require
 
 
@@ -43,6 +43,7 @@ class PGD(Attack):
                 candidate = project(candidate + self._step(gradient), images, self.eps, self.norm)
             with torch.no_grad():
                 loss = self.loss(view(candidate), labels)
+            refuse_nan("loss", loss)
             better = loss > best_loss
             best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
             best_loss = torch.where(better, loss, best_loss)

@@ -43,4 +43,5 @@ def proportion(outcomes: Tensor, rows: Tensor | None = None) -> Estimate:
     mean = float(per_run.mean())
     std = float(torch.std(per_run, correction=1)) if runs > 1 else 0.0
     low, high = proportion_confint(mean * n, n, alpha=0.05, method="wilson")
-    return Estimate(mean, std, runs, n, (float(low), float(high)))
+    ci95 = min(float(low), mean), max(float(high), mean)  # by rounding it can miss a mean of 0 or 1
+    return Estimate(mean, std, runs, n, ci95)

@@ -1,0 +1,18 @@
+"""Pictures of quantized adversarial images: python scripts/pictures.py FILE.png dataset=mnist ..."""
+
+import sys
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from vqexp.config import CONFIG_FAULTS, config_message, register_resolvers
+from vqexp.reports.pictures import draw_pictures
+
+if __name__ == "__main__":
+    register_resolvers()
+    try:
+        with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
+            draw_pictures(compose("config", overrides=sys.argv[2:]), Path(sys.argv[1]))
+    except CONFIG_FAULTS as error:
+        print(f"vqexp: {config_message(error)}", file=sys.stderr)
+        sys.exit(2)

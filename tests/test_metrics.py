@@ -1,0 +1,140 @@
+"""Proportions and their intervals, margins, and the names of the accuracies."""
+
+import json
+import math
+import statistics
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
+
+from vqexp.errors import ConfigError
+from vqexp.metrics import Accuracy, Outcomes, margin, proportion
+
+OUTCOMES = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]], dtype=torch.bool)
+
+
+def wilson(mean, n, z=1.959963984540054):
+    """The interval of Wilson (1927), written out."""
+    center = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
+    return center - half, center + half
+
+
+def test_proportion_by_hand():
+    found = proportion(OUTCOMES)
+    assert found.mean == pytest.approx((3 / 4 + 1 / 4 + 2 / 4) / 3)
+    assert found.std == pytest.approx(statistics.stdev([3 / 4, 1 / 4, 2 / 4]))
+    assert (found.runs, found.n) == (3, 4)
+    assert found.ci95 == pytest.approx(wilson(0.5, 4))
+    assert found.ci95 == pytest.approx(proportion_confint(2, 4, method="wilson"))
+    assert json.loads(json.dumps(found.to_dict())) == {
+        "mean": found.mean,
+        "std": found.std,
+        "runs": 3,
+        "n": 4,
+        "ci95": list(found.ci95),
+    }
+
+
+def test_proportion_on_some_images():
+    rows = torch.tensor([True, True, False, False])
+    found = proportion(OUTCOMES, rows)
+    assert found == proportion(OUTCOMES[:, :2])
+    assert (found.mean, found.n) == (pytest.approx(5 / 6), 2)
+
+
+def test_one_run_has_no_spread():
+    assert proportion(OUTCOMES[:1]).std == 0
+
+
+@pytest.mark.parametrize(
+    "found",
+    [proportion(OUTCOMES, torch.zeros(4, dtype=torch.bool)), proportion(torch.zeros(3, 0, dtype=torch.bool))],
+)
+def test_nothing_is_known_without_images(found):
+    assert math.isnan(found.mean)
+    assert math.isnan(found.std)
+    assert (found.runs, found.n, found.ci95) == (3, 0, (0.0, 1.0))
+
+
+@settings(max_examples=200, deadline=None)
+@given(n=st.integers(1, 2000), runs=st.integers(1, 10), share=st.floats(0, 1), seed=st.integers(0, 2**31))
+def test_the_interval_contains_the_mean(n, runs, share, seed):
+    outcomes = torch.rand(runs, n, generator=torch.Generator().manual_seed(seed)) < share
+    found = proportion(outcomes)
+    low, high = found.ci95
+    assert 0 <= low <= found.mean <= high <= 1
+    assert found.mean == pytest.approx(outcomes.float().mean().item(), abs=1e-5)
+    assert (low, high) == pytest.approx(wilson(found.mean, n), abs=1e-9)
+    # four times the images, all alike, tell more
+    closer = proportion(outcomes.repeat(1, 4)).ci95
+    assert closer[1] - closer[0] < high - low
+
+
+@settings(max_examples=100, deadline=None)
+@given(n=st.integers(1, 6), classes=st.integers(2, 12), seed=st.integers(0, 2**31))
+def test_margin_by_brute_force(n, classes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(n, classes, generator=generator) * 10
+    labels = torch.randint(classes, (n,), generator=generator)
+    kept = logits.clone()
+    found = margin(logits, labels)
+    expected = [
+        row[label] - max(value for c, value in enumerate(row) if c != label)
+        for row, label in zip(logits.tolist(), labels.tolist(), strict=True)
+    ]
+    torch.testing.assert_close(found, torch.tensor(expected))
+    assert torch.equal(found > 0, logits.argmax(1) == labels)
+    assert torch.equal(logits, kept)
+
+
+CORRECT = torch.tensor([[True, True, True, False]])
+NATURAL = {
+    "natural_accuracy": 1 / 2,
+    "natural_accuracy_on_correct": 2 / 3,
+    "undefended_natural_accuracy": 3 / 4,
+}
+
+
+def test_accuracy_without_an_attack():
+    found = Accuracy(runs=3, select_runs=1).reduce(Outcomes(OUTCOMES, CORRECT))
+    assert {name: estimate.mean for name, estimate in found.items()} == pytest.approx(NATURAL)
+
+
+@pytest.mark.parametrize("flags", [None, torch.tensor([True, False, False, False])])
+def test_accuracy_under_attack(flags):
+    outcomes = Outcomes(
+        natural=OUTCOMES,
+        undefended_natural=CORRECT,
+        adversarial=torch.tensor([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1]], dtype=torch.bool),
+        undefended_adversarial=torch.tensor([[True, False, False, False]]),
+        perturbed=torch.tensor([False, True, True, False]),
+        flags=flags,
+    )
+    found = Accuracy(runs=3, select_runs=1).reduce(outcomes)
+    expected = NATURAL | {
+        "robust_accuracy": 6 / 12,
+        "robust_accuracy_on_correct": 3 / 9,
+        "robust_accuracy_on_perturbed": 2 / 6,
+        "undefended_accuracy": 1 / 4,
+        "perturbed": 2 / 4,
+    }
+    if flags is not None:
+        expected["autoattack_flags"] = 1 / 4
+    assert {name: estimate.mean for name, estimate in found.items()} == pytest.approx(expected)
+    assert {name: estimate.n for name, estimate in found.items() if name.startswith("robust")} == {
+        "robust_accuracy": 4,
+        "robust_accuracy_on_correct": 3,
+        "robust_accuracy_on_perturbed": 2,
+    }
+    assert found["robust_accuracy"].runs == 3
+    assert found["undefended_accuracy"].runs == found["perturbed"].runs == 1
+
+
+@pytest.mark.parametrize("wrong", [{"runs": 0}, {"select_runs": 0}, {"runs": 1.5}, {"select_runs": True}])
+def test_accuracy_refuses(wrong):
+    with pytest.raises(ConfigError, match=rf"metric\.{next(iter(wrong))} is .*; it must be an integer >= 1"):
+        Accuracy(**{"runs": 1, "select_runs": 1, **wrong})

@@ -1,0 +1,206 @@
+"""The flow: what is keyed by what, what is shared, what survives a kill, and that the numbers are right."""
+
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from vqexp import defend
+from vqexp.config import register_resolvers
+from vqexp.defenses import Draw, SwRD
+from vqexp.errors import ConfigError
+from vqexp.pipeline import prepare, read_record, run
+from vqexp.pipeline.stages import Stages
+from vqexp.store import Store
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for the module, so that the classifier is trained once."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def config(store):
+    """Compose a smoke-scale config on the module's store."""
+    register_resolvers()
+
+    def make(*overrides, root=store):
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            settings = ["scale=smoke", "training.epochs=8", f"store.root={root}", "dataset.n=40"]
+            return compose("config", overrides=[*settings, "attack.batch_size=16", *overrides])
+
+    return make
+
+
+def count(store, kind):
+    return len(list((Path(store) / kind).glob("*.safetensors")))
+
+
+def test_oblivious_images_serve_every_defense_and_every_draw(config, store):
+    run(config("attack=fgsm"))
+    attacks, classifiers = count(store, "adversarial"), count(store, "classifier")
+    assert attacks == 3  # 40 images in chunks of 16
+    for overrides in (["defense=prd"], ["defense.k=8"], ["defense=none"], ["metric.runs=3"]):
+        run(config("attack=fgsm", *overrides))
+    assert (count(store, "adversarial"), count(store, "classifier")) == (attacks, classifiers)
+
+
+def test_more_images_reuse_whole_chunks(config, store):
+    run(config("attack=fgsm", "seed=3", "dataset.n=32"))
+    before = count(store, "adversarial")
+    run(config("attack=fgsm", "seed=3", "dataset.n=60"))
+    assert count(store, "adversarial") - before == 2  # images 33 to 48, and 49 to 60
+
+
+@pytest.mark.parametrize(
+    "override", ["attack.eps=0.3", "attack.norm=l2", "seed=1", "dataset.seed=1", "training.epochs=7"]
+)
+def test_what_determines_the_images_is_in_their_key(config, override):
+    base, other = (Stages(prepare(config("attack=fgsm", *more))) for more in ([], [override]))
+    assert not set(base.adversarial_keys) & set(other.adversarial_keys)
+
+
+@pytest.mark.parametrize(
+    "override", ["defense.k=9", "defense=prd", "metric.runs=7", "defense.memory_limit=3", "scale.name=x"]
+)
+def test_what_does_not_determine_the_images_is_not_in_their_key(config, override):
+    base, other = (Stages(prepare(config("attack=fgsm", *more))) for more in ([], [override]))
+    assert base.adversarial_keys == other.adversarial_keys
+
+
+def test_the_record_agrees_with_a_direct_computation(config):
+    settings = config("attack=pgd", "metric.runs=3")
+    record = read_record(run(settings))
+    stages = Stages(prepare(settings))
+    images = torch.cat([stages._adversarial_images(key) for key in stages.adversarial_keys])
+    ids, labels = stages.images.ids, stages.images.labels
+    clean = stages.images.pixels(slice(None))
+    assert (images - clean).abs().max() <= settings.attack.eps + 1e-6
+    defense = SwRD(
+        **{name: settings.defense[name] for name in ("s", "k", "sigma", "tau", "beta", "pixel_max", "seed")}
+    )
+    model = defend(stages.classifier, defense)
+    with torch.no_grad():
+        # one image at a time: the result does not depend on the batch
+        correct = torch.stack(
+            [
+                torch.cat([model(images[i : i + 1], Draw("report", r, ids[i : i + 1])) for i in range(40)])
+                .argmax(1)
+                .eq(labels)
+                for r in range(3)
+            ]
+        )
+        alone = stages.classifier(clean).argmax(1).eq(labels)
+    robust = record["metrics"]["robust_accuracy"]
+    assert robust["mean"] == pytest.approx(correct.double().mean().item())
+    assert robust["std"] == pytest.approx(correct.double().mean(1).std().item())
+    assert (robust["runs"], robust["n"]) == (3, 40)
+    on_correct = record["metrics"]["robust_accuracy_on_correct"]
+    assert on_correct["mean"] == pytest.approx(correct[:, alone].double().mean().item())
+    counts = Store(stages.experiment.store.root).load("counts", record["key"])
+    assert counts.tensors["adversarial_report_correct"].tolist() == correct.sum(0).tolist()
+    assert counts.tensors["ids"].tolist() == ids.tolist()
+
+
+def test_select_draws_are_others_than_report_draws(config):
+    stages = Stages(prepare(config("attack=none")))
+    select, report = (
+        stages.evaluate(adversarial=False, defended=True, purpose=purpose, runs=2).margin
+        for purpose in ("select", "report")
+    )
+    assert not torch.equal(select, report)
+    assert not torch.equal(report[0], report[1])
+
+
+def test_a_deterministic_defense_is_judged_once(config):
+    record = read_record(run(config("attack=fgsm", "defense=none", "metric.runs=5")))
+    assert record["metrics"]["robust_accuracy"]["runs"] == 1
+    assert record["metrics"]["robust_accuracy"] == record["metrics"]["undefended_accuracy"]
+
+
+def test_the_default_attack_breaks_the_undefended_digits_classifier(config, tmp_path):
+    """At the eps of the embedded default f alone falls under 5 %, with f trained in full."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        settings = compose("config", overrides=["metric.runs=1", f"store.root={tmp_path}"])
+    record = read_record(run(settings))
+    assert record["metrics"]["undefended_accuracy"]["mean"] < 0.05
+    assert record["metrics"]["undefended_natural_accuracy"]["mean"] > 0.95
+    assert record["metrics"]["undefended_accuracy"]["n"] == 360
+    assert record["smoke"] is False
+
+
+def test_the_record_says_where_it_comes_from(config):
+    record = read_record(run(config("attack=autoattack", "dataset.n=8")))
+    provenance = record["provenance"]
+    assert set(provenance["seconds"]) == {"classifier", "adversarial", "evaluation"}
+    assert provenance["libraries"]["torch"] == importlib.metadata.version("torch")
+    assert record["classifier"]["training"]["epochs"] == 8
+    assert len(record["artifacts"]["adversarial"]) == 1
+    assert "running apgd-ce" in record["facts"]["logs"][0]
+    assert 0 <= record["facts"]["violation"] <= 1e-6
+    assert {"autoattack_flags", "robust_accuracy_on_perturbed"} <= set(record["metrics"])
+
+
+def test_a_second_run_computes_nothing_and_changes_nothing(config, store):
+    settings = config("attack=fgsm", "defense.k=5")
+    path = run(settings)
+    before = {file: file.stat().st_mtime_ns for file in Path(store).rglob("*") if file.is_file()}
+    assert run(settings) == path
+    after = {file: file.stat().st_mtime_ns for file in Path(store).rglob("*") if file.is_file()}
+    assert after == before
+
+
+def test_an_inside_defense_is_refused_by_the_oblivious_adversary(config, monkeypatch):
+    monkeypatch.setattr(SwRD, "inside", True)
+    with pytest.raises(ConfigError, match="inside f"):
+        prepare(config())
+
+
+COMMAND = [
+    sys.executable,
+    "run.py",
+    "scale=smoke",
+    "dataset.n=24",
+    "attack.batch_size=2",
+    "training.epochs=3",
+]
+
+
+def test_a_killed_run_resumes_and_two_workers_finish_together(tmp_path):
+    """Killed during the attack, then taken up by two workers at once: the same numbers as in one go."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start(root):
+        command = [*COMMAND, f"store.root={tmp_path / root}"]
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+
+    killed = start("shared")
+    folder = tmp_path / "shared" / "adversarial"
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("*.safetensors"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(30)
+    made = {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+    assert 3 <= len(made) < 12
+    workers = [start("shared"), start("shared"), start("alone")]
+    records = []
+    for worker in workers:
+        out, _ = worker.communicate(timeout=240)
+        assert worker.returncode == 0
+        records.append(json.loads(Path(out.strip().split("record: ")[-1]).read_text()))
+    first, second, alone = records
+    assert first["key"] == second["key"] == alone["key"]
+    assert first["metrics"] == second["metrics"] == alone["metrics"]
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in made.items())

@@ -1,0 +1,216 @@
+"""`results/`: every table with the reported value beside the measured one, from the records in a store."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from vqexp import results
+from vqexp.errors import ConfigError
+from vqexp.reports.summary import interval, percent
+from vqexp.reports.table import Cell, Table, load_table
+from vqexp.store import write_atomically
+
+CONF = Path(__file__).parents[2] / "conf"
+HEADINGS = (
+    "row",
+    "column",
+    "reported",
+    "measured",
+    "95 % interval",
+    "difference",
+    "where f is right",
+    "f alone",
+    "runs",
+    "n",
+)
+
+
+def write(store: str | Path, folder: str | Path) -> list[Path]:
+    """Write `README.md` and a CSV a table into `folder`; returns the files written.
+
+    Smoke runs are refused as measurements. Raises `ConfigError` if the store has no others.
+    """
+    records = [record for record in results.records(store) if not record["smoke"] and record["reported"]]
+    if not records:
+        raise ConfigError(f"{store} has no records of tables; `make reproduce-tables` makes them")
+    tables = [read_table(path) for path in sorted((CONF / "table").glob("*.yaml"))]
+    written, pages = [], [HEADER]
+    for table in tables:
+        by_classifier = measured_cells(table, records)
+        pages.append(table_page(table, by_classifier))
+        frame = table_frame(table, by_classifier)
+        if len(frame):
+            written.append(Path(folder) / f"{table.name}.csv")
+            write_atomically(written[-1], frame.to_csv(index=False).encode())
+    written.append(Path(folder) / "README.md")
+    write_atomically(written[-1], "\n".join(pages).encode())
+    return written
+
+
+HEADER = """# Measured beside reported
+
+Written by `make report` from records; each table's command is under its title. `DIR` is a folder of data sets
+and `FILE` a checkpoint of the classifier f that its line names by its SHA-256. All figures in percent: a mean
+over the runs (standard deviation), a 95 % Wilson interval over the n images. *where f is right*: the same
+over the images that f classifies correctly without attack and defense, which takes out most of f's own
+accuracy. *f alone*: f without the defense on the same images. A difference in bold is outside the interval.
+"""
+
+
+def read_table(path: Path) -> Table:
+    """A table's config, apart from its choice of a sweeper."""
+    settings = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(settings, dict)
+    return load_table({str(name): value for name, value in settings.items() if name != "defaults"})
+
+
+def measured_cells(
+    table: Table, records: list[dict[str, Any]]
+) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
+    """By classifier, by (row, column): the record with the most images, then runs, then the newest."""
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for record in records:
+        claim = record["reported"]
+        if claim.get("table") != table.name:
+            continue
+        cells = found.setdefault(classifier_name(record), {})
+        place = (claim["row"], claim["column"])
+        if place not in cells or _weight(record) > _weight(cells[place]):
+            cells[place] = record
+    return found
+
+
+def _weight(record: Mapping[str, Any]) -> tuple[int, int, str]:
+    estimate = record["metrics"][record["reported"]["metric"]]
+    return estimate["n"], estimate["runs"], record["provenance"]["date"]
+
+
+def classifier_name(record: Mapping[str, Any]) -> str:
+    """`resnet18, checkpoint 0123456789ab` or `resnet18, trained by Standard (epochs 25, ...)`."""
+    identity = record["classifier"]
+    name = str(identity["_target_"]).rsplit(".", 1)[-1]
+    if identity.get("checkpoint"):
+        return f"{name}, checkpoint {identity['checkpoint'][:12]}"
+    if identity.get("weights"):
+        return f"{name}, weights {identity['weights']}"
+    training = identity["training"]
+    recipe = ", ".join(
+        f"{key} {training[key]}" for key in ("epochs", "optimizer", "lr", "augment") if key in training
+    )
+    return f"{name}, trained by {training['_target_'].rsplit('.', 1)[-1]} ({recipe})"
+
+
+def table_page(table: Table, by_classifier: Mapping[str, Mapping[tuple[str, str], dict[str, Any]]]) -> str:
+    """A table as Markdown, once for each classifier; cells that were not run show their command."""
+    command = f"VQEXP_DATA=DIR python run.py -m table={table.name} scale=cpu classifier.checkpoint=FILE"
+    lines = [
+        f"\n## {table.title} ({table.source})\n",
+        f"    {command}\n",
+        *(f"{note}\n" for note in table.notes),
+    ]
+    for classifier, cells in sorted(by_classifier.items()) or [("nothing measured yet", {})]:
+        lines.append(f"### f: {classifier}\n")
+        lines.append(_markdown_row(HEADINGS))
+        lines.append(_markdown_row(["---"] * len(HEADINGS)))
+        for row in table.rows:
+            for cell in table.cells(quoted=True):
+                if cell.row == row["label"]:
+                    lines.append(_markdown_row(_cell_texts(table, cell, cells.get((cell.row, cell.column)))))
+        lines.append("")
+        lines += _provenance_lines(cells)
+    return "\n".join(lines)
+
+
+def _cell_texts(table: Table, cell: Cell, record: Mapping[str, Any] | None) -> list[str]:
+    reported = "" if not cell.reported else f"{cell.reported[0]:.2f}"
+    if cell.reported and len(cell.reported) > 1:
+        reported += f" ({cell.reported[1]:.2f})"
+    if cell.quoted:
+        return [cell.row, cell.column, reported, "quoted", *[""] * 6]
+    if record is None:
+        where = f"`table={table.name} table.only_columns=[{cell.column}] table.only_rows=['{cell.row}']`"
+        return [cell.row, cell.column, reported, "", where, *[""] * 5]
+    metrics = record["metrics"]
+    estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
+    alone = metrics[
+        "undefended_accuracy" if cell.metric.startswith("robust") else "undefended_natural_accuracy"
+    ]
+    return [
+        cell.row,
+        cell.column,
+        reported,
+        percent(estimate),
+        interval(estimate),
+        _difference(cell, estimate),
+        percent(own) if own else "",
+        percent(alone),
+        str(estimate["runs"]),
+        str(estimate["n"]),
+    ]
+
+
+def _difference(cell: Cell, estimate: Mapping[str, Any]) -> str:
+    if not cell.reported:
+        return ""
+    low, high = estimate["ci95"]
+    text = f"{100 * estimate['mean'] - cell.reported[0]:+.2f}"
+    return text if low <= cell.reported[0] / 100 <= high else f"**{text}**"
+
+
+def _provenance_lines(cells: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
+    if not cells:
+        return []
+    provenances = [record["provenance"] for record in cells.values()]
+    commits = sorted(
+        {f"{p['commit'][:10]}{' (dirty)' if p['dirty'] else ''}" for p in provenances if p["commit"]}
+    )
+    devices = sorted({p["device"] for p in provenances})
+    torches = sorted({p["libraries"]["torch"] for p in provenances})
+    dates = sorted(p["date"][:10] for p in provenances)
+    worst = max(record["facts"].get("violation", 0.0) for record in cells.values())
+    return [
+        f"Commit {', '.join(commits)}; {', '.join(devices)}; torch {', '.join(torches)}; "
+        f"{dates[0]} to {dates[-1]}; largest violation of the ball or the box {worst:.1e}.\n"
+    ]
+
+
+def _markdown_row(entries: Any) -> str:
+    return "| " + " | ".join(entries) + " |"
+
+
+def table_frame(
+    table: Table, by_classifier: Mapping[str, Mapping[tuple[str, str], dict[str, Any]]]
+) -> pd.DataFrame:
+    """One line a measured cell, with provenance; fractions in [0, 1], `reported` too."""
+    rows = []
+    for classifier, cells in sorted(by_classifier.items()):
+        for (row, column), record in sorted(cells.items()):
+            claim, provenance = record["reported"], record["provenance"]
+            for name, estimate in record["metrics"].items():
+                is_claim = name == claim["metric"] and claim["mean"] is not None
+                rows.append(
+                    {
+                        "classifier": classifier,
+                        "row": row,
+                        "column": column,
+                        "metric": name,
+                        "reported": claim["mean"] / 100 if is_claim else None,
+                        "mean": estimate["mean"],
+                        "std": estimate["std"],
+                        "ci95_low": estimate["ci95"][0],
+                        "ci95_high": estimate["ci95"][1],
+                        "runs": estimate["runs"],
+                        "n": estimate["n"],
+                        "key": record["key"],
+                        "commit": provenance["commit"],
+                        "dirty": provenance["dirty"],
+                        "device": provenance["device"],
+                        "torch": provenance["libraries"]["torch"],
+                        "seconds": round(sum(provenance["seconds"].values()), 1),
+                        "date": provenance["date"],
+                    }
+                )
+    return pd.DataFrame(rows)
