@@ -183,6 +183,16 @@ def test_members_of_a_batch_do_not_mix(cifar10):
         assert torch.equal(alone[1][0], together[1][i])
 
 
+def test_means_are_rounded_once(cifar10):
+    """So the order of summation cannot decide between centers that are equally near, as they often are."""
+    points = patches.sliding(cifar10[:20], 2)
+    labels = torch.randint(10, points.shape[:2], generator=torch.Generator().manual_seed(0))
+    fallback = torch.zeros(20, 10, 12)
+    exact = kmeans.cluster_means(points.double(), labels, fallback.double())
+    assert torch.equal(kmeans.cluster_means(points, labels, fallback), exact.float())
+    assert torch.allclose(exact[3, 7], points[3, labels[3] == 7].double().mean(0))
+
+
 def test_gradient_of_a_mean_is_shared_by_its_members():
     points = torch.rand(1, 5, 2, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor([[0, 0, 0, 1, 1]])

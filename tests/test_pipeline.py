@@ -83,7 +83,7 @@ def test_the_record_agrees_with_a_direct_computation(config):
     settings = config("attack=pgd", "metric.runs=3")
     record = read_record(run(settings))
     stages = Stages(prepare(settings))
-    images = torch.cat([stages._adversarial_images(key) for key in stages.adversarial_keys])
+    images = torch.cat([stages.adversarial_images(index) for index in range(3)])
     ids, labels = stages.images.ids, stages.images.labels
     clean = stages.images.pixels(slice(None))
     assert (images - clean).abs().max() <= settings.attack.eps + 1e-6

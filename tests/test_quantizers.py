@@ -195,22 +195,6 @@ def test_a_result_does_not_depend_on_the_batch(q, cifar10):
         assert changed <= 1e-5 * 200 * q.number_of_patches(32, 32) * q.s**2
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-def test_threads_do_not_decide_ties(two_threads, cifar10):
-    """Between the 8-bit colors of images without noise there are many, and sums differ in their rounding."""
-    q, ids = SwRD(s=2, k=10, sigma=0, tau=0, beta=2.0), torch.arange(24)
-    together = q(cifar10[:24], Draw("report", 3))
-    alone = torch.cat([q(cifar10[i : i + 1], Draw("report", 3, ids[i : i + 1])) for i in ids])
-    torch.testing.assert_close(alone, together, rtol=0, atol=1e-6)
-
-
 @every_quantizer
 def test_a_memory_limit_changes_nothing(q, cifar10, monkeypatch):
     results = []

@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vqexp.config import CONFIG_FAULTS, config_message, register_resolvers
-from vqexp.errors import ConfigError, WorkError, one_line
+from vqexp.errors import WorkError
 from vqexp.pipeline import read_record, run
 from vqexp.reports.summary import print_summary
 from vqexp.reports.sweeper import register_sweepers
 
 CONF = str(Path(__file__).parents[1] / "conf")
+
+
+# What the user is told in one line; anything else is a bug and keeps its traceback.
+FAULTS = (*CONFIG_FAULTS, WorkError, OSError, torch.OutOfMemoryError)
 
 
 @hydra.main(config_path=CONF, config_name="config", version_base="1.3")
@@ -26,10 +31,10 @@ def job(config: DictConfig) -> str:
     sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
         path = run(config, hydra_config.sweep.dir if sweep else None)
-    except (ConfigError, WorkError) as error:
+    except FAULTS as error:
         if sweep:
             raise  # Hydra says which run of the sweep it was
-        _stop(one_line(error), status_of(error))
+        _stop(message_of(error), status_of(error))
     print_summary(read_record(path), path)
     return str(path)
 
@@ -41,15 +46,22 @@ def main() -> None:
     register_sweepers()
     try:
         job()
-    except (*CONFIG_FAULTS, WorkError) as error:
-        _stop(config_message(error), status_of(error))
+    except FAULTS as error:
+        _stop(message_of(error), status_of(error))
     except KeyboardInterrupt:
         _stop("interrupted; the same command resumes", 130)
 
 
 def status_of(error: BaseException) -> int:
-    """1 for a fault during work, 2 for bad input."""
-    return 1 if isinstance(error, WorkError) else 2
+    """2 for bad input, 1 for a fault during work."""
+    return 2 if isinstance(error, CONFIG_FAULTS) else 1
+
+
+def message_of(error: BaseException) -> str:
+    """One line for any of `FAULTS`."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return "out of GPU memory; lower attack.batch_size or defense.memory_limit, or use device=cpu"
+    return config_message(error)
 
 
 def _stop(message: str, status: int) -> NoReturn:

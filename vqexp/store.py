@@ -124,6 +124,7 @@ class Store:
             if artifact is None:
                 start = time.perf_counter()
                 artifact = job.compute()
+                artifact.tensors = {name: t.contiguous().cpu() for name, t in artifact.tensors.items()}
                 artifact.facts.setdefault("seconds", time.perf_counter() - start)
                 self._write(path, artifact)
             # removed only now that the artifact stands: whoever still waits on it finds the artifact
@@ -133,9 +134,9 @@ class Store:
             lock.release()
 
     def _write(self, path: Path, artifact: Artifact) -> None:
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in artifact.tensors.items()}
         facts = json.dumps(artifact.facts)
-        write_atomically(path, save(tensors, {"facts": facts, "checksum": _checksum(tensors, facts)}))
+        metadata = {"facts": facts, "checksum": _checksum(artifact.tensors, facts)}
+        write_atomically(path, save(artifact.tensors, metadata))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -166,7 +167,7 @@ def faults(what: str) -> Iterator[None]:
 def _checksum(tensors: dict[str, Tensor], facts: str) -> str:
     digest = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
-        tensor = tensors[name].contiguous().cpu()
+        tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()

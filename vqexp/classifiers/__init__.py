@@ -3,7 +3,7 @@
 from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50
 from vqexp.classifiers.normalize import Normalized
-from vqexp.classifiers.resnet import resnet18
+from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
 from vqexp.classifiers.small_cnn import small_cnn
 from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 
@@ -13,6 +13,7 @@ __all__ = [
     "efficientnet_v2_s",
     "load_checkpoint",
     "resnet18",
+    "resnet18_torchvision",
     "resnet50",
     "save_checkpoint",
     "small_cnn",

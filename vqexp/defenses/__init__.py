@@ -1,6 +1,6 @@
 """Defenses: modules placed before or inside a classifier."""
 
-from vqexp.defenses.base import Defended, Defense, NoDefense, defend
+from vqexp.defenses.base import Defended, Defense, NoDefense, call, defend
 from vqexp.defenses.contrast import Contrast
 from vqexp.defenses.prd import PRD, RandDisc
 from vqexp.defenses.quantizer import VectorQuantizer
@@ -18,5 +18,6 @@ __all__ = [
     "RandDisc",
     "SwRD",
     "VectorQuantizer",
+    "call",
     "defend",
 ]

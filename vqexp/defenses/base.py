@@ -1,5 +1,6 @@
 """What a defense is, and how it goes in front of a classifier."""
 
+import inspect
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ class Defense(nn.Module):
     `forward(images, draw=None)`; called without a draw, a random one takes the next of its own calls.
     """
 
+    VERSION = 1  # raised whenever results change
     random: bool = False  # fresh draws give different results
     inside: bool = False  # part of the classifier, and of its training
 
@@ -46,6 +48,12 @@ class NoDefense(Defense):
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """`images` themselves."""
         return images
+
+
+def call(model: nn.Module, images: Tensor, draw: Draw) -> Tensor:
+    """model(images) on the given draw, if the model is one that knows draws."""
+    knows_draws = "draw" in inspect.signature(model.forward).parameters
+    return model(images, draw=draw) if knows_draws else model(images)
 
 
 def defend(classifier: nn.Module, defense: nn.Module) -> nn.Module:

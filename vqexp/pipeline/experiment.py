@@ -25,7 +25,7 @@ from vqexp.metrics import Accuracy
 from vqexp.store import Store, key_of
 from vqexp.training import Standard
 
-GROUPS = ("dataset", "classifier", "training", "defense", "adversary", "attack", "metric", "logger")
+GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "logger")
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Experiment:
 
     config: dict[str, Any]
     dataset: Dataset
-    training: Standard
+    training: Standard | None  # None: f comes from a checkpoint, or ready from its library
     defense: nn.Module
     adversary: Adversary
     attack: Attack
@@ -43,7 +43,7 @@ class Experiment:
     store: Store
     device: torch.device
     seed: int
-    checkpoint: Path | None  # of the classifier; None: train it
+    checkpoint: Path | None  # of the classifier
 
     def classifier(self) -> nn.Module:
         """A freshly initialized f, the same for the same seed; with pretrained weights where set."""
@@ -56,11 +56,6 @@ class Experiment:
             load_checkpoint(classifier, self.checkpoint)
         return classifier if mean is None and std is None else Normalized(classifier, mean, std)
 
-    @property
-    def pretrained(self) -> bool:
-        """f comes ready from its library: nothing is trained."""
-        return self.checkpoint is None and self.config["classifier"].get("weights") is not None
-
 
 def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     """Build and check all components; nothing is computed, and nothing written but, at last, the store.
@@ -69,29 +64,30 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     """
     plain = resolved(config)
     check_number("seed", plain["seed"], low=0, high=2**31 - 1, integer=True)
-    parts = {name: _component(name, plain[name]) for name in GROUPS if name != "classifier"}
+    parts = {name: _component(name, plain[name]) for name in GROUPS}
     require(
         isinstance(parts["defense"], nn.Module),
         f"defense._target_={plain['defense']['_target_']} is no torch.nn.Module",
     )
     root = plain["store"]["root"]
     require(root, "store.root is empty; name a writable folder")
-    checkpoint = plain["classifier"].get("checkpoint", "auto")
+    checkpoint = plain["classifier"].get("checkpoint") or "auto"
+    trained = checkpoint == "auto" and plain["classifier"].get("weights") is None
     experiment = Experiment(
         config=plain,
+        training=_component("training", plain["training"]) if trained else None,
         store=Store(root),
         device=_device(plain["device"]),
         seed=plain["seed"],
-        checkpoint=None if checkpoint in (None, "auto") else Path(checkpoint),
+        checkpoint=None if checkpoint == "auto" else Path(checkpoint),
         **parts,
     )
     if isinstance(experiment.defense, Defense):
         experiment.defense.check(experiment.dataset.shape)
     experiment.adversary.check(experiment.defense)
-    trains = experiment.checkpoint is None and not experiment.pretrained
-    if not experiment.pretrained:
+    if trained or experiment.checkpoint is not None:
         experiment.classifier()  # a wrong setting or checkpoint shows now
-    experiment.dataset.check(("test", "train") if trains else ("test",))
+    experiment.dataset.check(("test", "train") if trained else ("test",))
     if check_store:
         experiment.store.check()
     return experiment

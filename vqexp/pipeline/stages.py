@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from vqexp.config import identity
 from vqexp.data import Images
 from vqexp.data.split import sha256_of_file
-from vqexp.defenses import Draw, NoDefense, defend
+from vqexp.defenses import Draw, NoDefense, call, defend
 from vqexp.errors import WorkError
 from vqexp.metrics import margin
 from vqexp.pipeline.experiment import Experiment, seed_of, seeded
 from vqexp.progress import stage
-from vqexp.store import Artifact, Job, key_of
+from vqexp.store import Artifact, Job, faults, key_of
+from vqexp.training import Standard
 
 EVALUATION_VERSION = 1
 
@@ -76,9 +77,9 @@ class Stages:
         settings: dict[str, Any] = {k: v for k, v in config["classifier"].items() if k != "checkpoint"}
         if experiment.checkpoint is not None:
             return {**settings, "checkpoint": sha256_of_file(experiment.checkpoint)}
-        if experiment.pretrained:
-            return settings
         training = experiment.training
+        if training is None:
+            return settings
         return {
             **settings,
             "training": identity(config["training"], getattr(training, "VERSION", 1)),
@@ -97,18 +98,21 @@ class Stages:
         """f, trained or loaded, ready for evaluation on the device."""
         experiment = self.experiment
         classifier = experiment.classifier()
-        if experiment.checkpoint is None and not experiment.pretrained:
-            trained = self._fetch(Job("classifier", self.classifier_key, lambda: self._train(classifier)))
+        training = experiment.training
+        if training is not None:
+            job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training))
+            trained = self._fetch(job)
             classifier.load_state_dict(trained.tensors)
         # channels_last is faster for convolutions on every device; the result is the same
         return freeze(classifier).to(experiment.device).to(memory_format=torch.channels_last)
 
-    def _train(self, classifier: nn.Module) -> Artifact:
+    def _train(self, classifier: nn.Module, training: Standard) -> Artifact:
         experiment = self.experiment
         state = experiment.store.root / "training" / f"{self.classifier_key}.pt"
-        state.parent.mkdir(parents=True, exist_ok=True)
+        with faults(f"cannot write {state.parent}"):
+            state.parent.mkdir(parents=True, exist_ok=True)
         classifier.to(experiment.device)
-        history = experiment.training.fit(
+        history = training.fit(
             classifier,
             experiment.dataset.train(),
             seed=experiment.seed,
@@ -168,7 +172,9 @@ class Stages:
             del part.tensors["images"]  # read again chunk by chunk: a whole test set may not fit in memory
         return parts
 
-    def _adversarial_images(self, key: str) -> Tensor:
+    def adversarial_images(self, index: int) -> Tensor:
+        """Adversarial images (n, C, H, W) of one chunk, read from the store once `adversarial` is made."""
+        key = self.adversarial_keys[index]
         artifact = self.experiment.store.load("adversarial", key)
         if artifact is None:
             raise WorkError(
@@ -191,7 +197,7 @@ class Stages:
 
         def run(index: int) -> Artifact:
             rows, key = self.chunks[index], image_keys[index]
-            pixels = self._adversarial_images(key) if adversarial else self.images.pixels(rows)
+            pixels = self.adversarial_images(index) if adversarial else self.images.pixels(rows)
             return self._judge(model, pixels, rows, purpose, runs, key)
 
         common = (self.classifier_key, defense_key, purpose, runs, experiment.seed, EVALUATION_VERSION)
@@ -218,7 +224,7 @@ class Stages:
         for number in range(runs):
             # a defense that is not ours draws from the global generators
             with seeded(self.experiment.seed, purpose, number, image_key):
-                logits = model(images, Draw(purpose, number, self.images.ids[rows]))
+                logits = call(model, images, Draw(purpose, number, self.images.ids[rows]))
             margins.append(margin(logits, labels))
             correct.append(logits.argmax(1) == labels)
         return Artifact({"correct": torch.stack(correct), "margin": torch.stack(margins)})

@@ -29,7 +29,7 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
     ids, labels = stages.images.ids[:n], stages.images.labels[:n]
     clean = stages.images.pixels(slice(0, n))
     assert len(stages.adversarial) > 0
-    attacked = torch.cat([stages._adversarial_images(key) for key in stages.adversarial_keys])[:n]
+    attacked = torch.cat([stages.adversarial_images(index) for index in range(len(stages.chunks))])[:n]
     rows: dict[str, Tensor] = {"clean": clean, "adversarial": attacked}
     conf = Path(__file__).parents[2] / "conf" / "defense"
     plain = resolved(config)
