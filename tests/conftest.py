@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from vqexp import cli
 from vqexp.classifiers import small_cnn
 from vqexp.data import Digits
 from vqexp.training import Standard
@@ -65,3 +67,21 @@ def digit_classifier():
     train = Digits(name="digits", shape=(1, 8, 8), num_classes=10).train()
     Standard(epochs=4, lr=0.1, batch_size=64).fit(classifier, train, seed=0, device=torch.device("cpu"))
     return classifier.requires_grad_(False)
+
+
+@pytest.fixture
+def vqexp(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process: (exit status, stdout, stderr)."""
+    monkeypatch.delenv("VQEXP_DATA", raising=False)
+
+    def run(*arguments, store=tmp_path / "store"):
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments, f"store.root={store}"])
+        capsys.readouterr()
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return run

@@ -74,11 +74,12 @@ def test_pgd_is_as_strong_as_torchattacks(name):
     (classifier, images, labels), (_, eps) = real(name), REAL[name]
     attack = PGD(eps=eps, steps=10, step_size=eps / 4)
     reference = torchattacks.PGD(classifier, eps, eps / 4, steps=10, random_start=True)
-    batches = list(zip(images.split(50), labels.split(50), strict=True))
-    ours = torch.cat([attack.run(classifier, *batch, seed).images for seed, batch in enumerate(batches)])
-    torch.manual_seed(4)
-    theirs = torch.cat([reference(*batch) for batch in batches])
-    compare(classifier, images, labels, ours, theirs)
+    ours, theirs = [], []
+    for seed, batch in enumerate(zip(images.split(50), labels.split(50), strict=True)):
+        ours.append(attack.run(classifier, *batch, seed).images)
+        torch.manual_seed(seed)  # both start from the same random points
+        theirs.append(reference(*batch))
+    compare(classifier, images, labels, torch.cat(ours), torch.cat(theirs))
 
 
 @pytest.mark.parametrize(

@@ -10,28 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from vqexp import cli, results
+from vqexp import results
 from vqexp.classifiers import resnet18, save_checkpoint
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def vqexp(monkeypatch, capsys, tmp_path):
-    """Run the command line in this process: (exit status, stdout, stderr)."""
-    monkeypatch.delenv("VQEXP_DATA", raising=False)
-
-    def run(*arguments, store=tmp_path / "store"):
-        monkeypatch.setattr(sys, "argv", ["run.py", *arguments, f"store.root={store}"])
-        capsys.readouterr()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
 
 
 BAD = {

@@ -30,7 +30,7 @@ def job(config: DictConfig) -> str:
     hydra_config = HydraConfig.get()
     sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
-        path = run(config, hydra_config.sweep.dir if sweep else None)
+        path = run(config, Path(hydra_config.sweep.dir).name if sweep else None)
     except FAULTS as error:
         if sweep:
             raise  # Hydra says which run of the sweep it was

@@ -1,0 +1,99 @@
+"""The report: what it shows comes from records, and smoke runs are no measurements."""
+
+import csv
+import json
+
+import pytest
+
+from vqexp import results
+from vqexp.errors import ConfigError
+from vqexp.reports.report import read_table, write
+from vqexp.reports.table import load_table
+
+TABLE = ["-m", "table=vq_table2", "table.common=['adversary=oblivious']", "table.only_rows=[RandDisc]"]
+SMALL = ["training.epochs=1", "dataset.n=16", "metric.runs=2", "table.only_columns=[natural,pgd]"]
+
+
+@pytest.fixture
+def store(vqexp, tmp_path):
+    """A store with two cells of Table 2, measured on 16 digits."""
+    status, out, err = vqexp(*TABLE, *SMALL, "scale=cpu")
+    assert (status, err) == (0, "")
+    assert "10.82 (0.29)" in out
+    return tmp_path / "store"
+
+
+def test_the_report_shows_reported_beside_measured(store, tmp_path):
+    write(store, tmp_path / "results")
+    page = (tmp_path / "results" / "README.md").read_text()
+    records = {record["reported"]["column"]: record for record in results.records(store)}
+    robust = records["pgd"]["metrics"]["robust_accuracy"]
+    line = next(line for line in page.splitlines() if line.startswith("| RandDisc (s=1, k=25) | pgd"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[2] == "10.82 (0.29)"
+    assert cells[3].startswith(f"{100 * robust['mean']:.2f}")
+    assert cells[5].strip("*") == f"{100 * robust['mean'] - 10.82:+.2f}"
+    assert cells[8:] == ["2", "16"]
+    low, high = robust["ci95"]
+    assert cells[5].startswith("**") == (not low <= 0.1082 <= high)
+    assert "| Trades | pgd | 53.18 | quoted |" in page
+    missing = next(line for line in page.splitlines() if line.startswith("| swRD (s=3, k=25) | autoattack"))
+    assert "table.only_columns=[autoattack] table.only_rows=['swRD (s=3, k=25)']" in missing
+    with open(tmp_path / "results" / "vq_table2.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "robust_accuracy"]
+    assert [float(row["mean"]) for row in rows] == pytest.approx([robust["mean"]])
+    assert float(rows[0]["reported"]) == pytest.approx(0.1082)
+    assert rows[0]["key"] == records["pgd"]["key"]
+
+
+def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path):
+    status, _, _ = vqexp(*TABLE, *SMALL, "scale=cpu", "dataset.n=24", "table.only_columns=[pgd]")
+    assert status == 0
+    write(store, tmp_path / "results")
+    line = next(
+        line
+        for line in (tmp_path / "results" / "README.md").read_text().splitlines()
+        if line.startswith("| RandDisc (s=1, k=25) | pgd")
+    )
+    assert line.endswith("| 2 | 24 |")
+
+
+def test_smoke_runs_are_refused_as_measurements(store, tmp_path):
+    for path in (store / "records").glob("*.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "smoke": True}))
+    with pytest.raises(ConfigError, match="no records"):
+        write(store, tmp_path / "results")
+
+
+def table(name):
+    from vqexp.reports.report import CONF
+
+    return read_table(CONF / "table" / f"{name}.yaml")
+
+
+def test_every_table_names_its_cells_once():
+    from vqexp.reports.report import CONF
+
+    for path in (CONF / "table").glob("*.yaml"):
+        cells = read_table(path).cells(quoted=True)
+        assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"only_columns": ["pdg"]}, "natural, pgd, autoattack"), ({"only_rows": ["Rand Disc"]}, "RandDisc")],
+)
+def test_unknown_rows_and_columns_list_what_exists(setting, message):
+    settings = {**vars(table("vq_table1")), **setting}
+    with pytest.raises(ConfigError, match=message):
+        load_table(settings)
+
+
+def test_reported_values_are_the_papers():
+    """Spot checks against the journal paper's Tables 1 and 2."""
+    cells = {(cell.row, cell.column): cell.reported for cell in table("vq_table2").cells(quoted=True)}
+    assert cells["swRD (s=3, k=70)", "autoattack"] == [67.64, 0.43]
+    assert cells["pRD (s=2, k=25)", "natural"] == [79.43, 0.11]
+    cells = {(cell.row, cell.column): cell.reported for cell in table("vq_table1").cells(quoted=True)}
+    assert cells["swRD (s=2, k=2)", "pgd"] == [97.07, 0.06]
