@@ -41,8 +41,8 @@ class Stages:
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
-        self.used: dict[str, list[str]] = {}  # kind -> keys of the artifacts that this run rests on
-        self.seconds: dict[str, float] = {}  # kind -> what these took to compute, whenever that was
+        # kind -> key -> seconds: the artifacts that this run rests on, and what each took, whenever that was
+        self._used: dict[str, dict[str, float]] = {}
 
     # data
 
@@ -253,10 +253,17 @@ class Stages:
         return [parts[index] for index in range(len(jobs))]
 
     def _note(self, job: Job, artifact: Artifact) -> None:
-        keys = self.used.setdefault(job.kind, [])
-        if job.key not in keys:
-            keys.append(job.key)
-            self.seconds[job.kind] = self.seconds.get(job.kind, 0.0) + artifact.facts.get("seconds", 0.0)
+        self._used.setdefault(job.kind, {})[job.key] = artifact.facts.get("seconds", 0.0)
+
+    @property
+    def used(self) -> dict[str, list[str]]:
+        """kind -> keys, sorted: workers that share the chunks meet them in different orders."""
+        return {kind: sorted(keys) for kind, keys in sorted(self._used.items())}
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """kind -> seconds that its artifacts took."""
+        return {kind: sum(keys.values()) for kind, keys in sorted(self._used.items())}
 
 
 def freeze(module: nn.Module) -> nn.Module:
