@@ -161,6 +161,13 @@ def test_a_second_run_computes_nothing_and_changes_nothing(config, store):
     assert after == before
 
 
+def test_the_order_in_which_chunks_arrive_does_not_matter(config, monkeypatch):
+    settings = config("attack=fgsm", "defense.k=6")
+    path, in_order = run(settings), Store.fetch_all
+    monkeypatch.setattr(Store, "fetch_all", lambda self, jobs: iter(list(in_order(self, jobs))[::-1]))
+    assert run(settings) == path
+
+
 def test_an_inside_defense_is_refused_by_the_oblivious_adversary(config, monkeypatch):
     monkeypatch.setattr(SwRD, "inside", True)
     with pytest.raises(ConfigError, match="inside f"):

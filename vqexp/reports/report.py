@@ -45,6 +45,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
         if len(frame):
             written.append(Path(folder) / f"{table.name}.csv")
             write_atomically(written[-1], frame.to_csv(index=False).encode())
+    pages += [picture_section(path) for path in sorted(Path(folder).glob("pictures/*.png"))]
     written.append(Path(folder) / "README.md")
     write_atomically(written[-1], "\n".join(pages).encode())
     return written
@@ -57,6 +58,23 @@ and `FILE` a checkpoint of the classifier f that its line names by its SHA-256. 
 over the runs (standard deviation), a 95 % Wilson interval over the n images. *where f is right*: the same
 over the images that f classifies correctly without attack and defense, which takes out most of f's own
 accuracy. *f alone*: f without the defense on the same images. A difference in bold is outside the interval.
+"""
+
+
+def picture_section(path: Path) -> str:
+    """A picture that `scripts/pictures.py` drew, with its command."""
+    name = path.stem
+    command = (
+        f"python scripts/pictures.py results/pictures/{path.name} dataset={name} attack=pgd dataset.n=100"
+    )
+    return f"""
+## Pictures, {name}
+
+    VQEXP_DATA=DIR {command} classifier.checkpoint=FILE
+
+Frame solid and blue: f is right about the image; dotted and orange: it is wrong.
+
+![clean, adversarial and quantized images of {name}](pictures/{path.name})
 """
 
 
