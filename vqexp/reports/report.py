@@ -11,9 +11,11 @@ from vqexp import results
 from vqexp.errors import ConfigError
 from vqexp.reports.summary import interval, percent
 from vqexp.reports.table import Cell, Table, load_table
-from vqexp.store import write_atomically
+from vqexp.store import key_of, write_atomically
 
 CONF = Path(__file__).parents[2] / "conf"
+# the settings that a training's command names
+RECIPE = ("epochs", "lr", "batch_size", "weight_decay", "optimizer", "schedule", "augment", "amp")
 HEADINGS = (
     "row",
     "column",
@@ -37,6 +39,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     if not records:
         raise ConfigError(f"{store} has no records of tables; `make reproduce-tables` makes them")
     tables = [read_table(path) for path in sorted((CONF / "table").glob("*.yaml"))]
+    tables.sort(key=lambda table: not any(cell.reported for cell in table.cells()))  # the papers' own first
     written, pages = [], [HEADER]
     for table in tables:
         by_classifier = measured_cells(table, records)
@@ -53,8 +56,8 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
 
 HEADER = """# Measured beside reported
 
-Written by `make report` from records; each table's command is under its title. `DIR` is a folder of data sets
-and `FILE` a checkpoint of the classifier f that its line names by its SHA-256. All figures in percent: a mean
+Written by `make report` from records; the command that fills a table stands above it. `DIR` is a folder of
+data sets and `FILE` a checkpoint of the classifier f, named by its SHA-256. All figures in percent: a mean
 over the runs (standard deviation), a 95 % Wilson interval over the n images. *where f is right*: the same
 over the images that f classifies correctly without attack and defense, which takes out most of f's own
 accuracy. *f alone*: f without the defense on the same images. A difference in bold is outside the interval.
@@ -118,28 +121,48 @@ def classifier_name(record: Mapping[str, Any]) -> str:
     recipe = ", ".join(
         f"{key} {training[key]}" for key in ("epochs", "optimizer", "lr", "augment") if key in training
     )
+    recipe += f", key {key_of('classifier', identity)[:8]}"
     return f"{name}, trained by {training['_target_'].rsplit('.', 1)[-1]} ({recipe})"
 
 
 def table_page(table: Table, by_classifier: Mapping[str, Mapping[tuple[str, str], dict[str, Any]]]) -> str:
-    """A table as Markdown, once for each classifier; cells that were not run show their command."""
-    command = f"VQEXP_DATA=DIR python run.py -m table={table.name} scale=cpu classifier.checkpoint=FILE"
-    lines = [
-        f"\n## {table.title} ({table.source})\n",
-        f"    {command}\n",
-        *(f"{note}\n" for note in table.notes),
-    ]
-    for classifier, cells in sorted(by_classifier.items()) or [("nothing measured yet", {})]:
+    """A table as Markdown, once for each classifier; cells that were not run show what would run them."""
+    lines = [f"\n## {table.title} ({table.source})\n", *(f"{note}\n" for note in table.notes)]
+    sections = sorted(by_classifier.items()) or [("nothing measured yet", {})]
+    for index, (classifier, cells) in enumerate(sections):
         lines.append(f"### f: {classifier}\n")
+        lines.append(f"    VQEXP_DATA=DIR python run.py -m table={table.name} {_options(table, cells)}\n")
         lines.append(_markdown_row(HEADINGS))
         lines.append(_markdown_row(["---"] * len(HEADINGS)))
         for row in table.rows:
-            for cell in table.cells(quoted=True):
+            for cell in table.cells(quoted=index == 0):  # what other papers say once is enough
                 if cell.row == row["label"]:
                     lines.append(_markdown_row(_cell_texts(table, cell, cells.get((cell.row, cell.column)))))
         lines.append("")
         lines += _provenance_lines(cells)
     return "\n".join(lines)
+
+
+def _options(table: Table, cells: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
+    """The overrides beside the table's own that give these records."""
+    if not cells:
+        return "scale=cpu"
+    record = next(iter(cells.values()))
+    config, identity = record["config"], record["classifier"]
+    options = [f"scale={config['scale']['name']}"]
+    if identity.get("checkpoint"):
+        options.append("classifier.checkpoint=FILE")
+    elif "training" in identity:
+        options.append(f"classifier={identity['_target_'].rsplit('.', 1)[-1]}")
+        options += [f"training.{name}={identity['training'][name]}" for name in RECIPE]
+    counts = {
+        f"dataset.n={config['dataset']['n']}": {r["config"]["dataset"]["n"] for r in cells.values()},
+        f"metric.runs={config['metric']['runs']}": {r["config"]["metric"]["runs"] for r in cells.values()},
+    }
+    usual = {f"metric.runs={config['scale']['runs']}", *table.common}
+    usual |= {f"dataset.n={config['scale'][cost]}" for cost in ("light", "heavy")}
+    options += [option for option, values in counts.items() if option not in usual and len(values) == 1]
+    return " ".join(options)
 
 
 def _cell_texts(table: Table, cell: Cell, record: Mapping[str, Any] | None) -> list[str]:
