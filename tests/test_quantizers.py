@@ -137,9 +137,10 @@ def test_as_many_centers_as_patches_reproduce_the_image(cls, n, init):
     torch.testing.assert_close(q(images), images, rtol=0, atol=1e-6)
 
 
-def test_prd_on_single_pixels_from_plus_plus_starts_is_randdisc(cifar10):
+@pytest.mark.parametrize("start", [{}, {"init": "k-means++"}])
+def test_prd_on_single_pixels_is_randdisc(cifar10, start):
     values = dict(k=10, seed=3, **CIFAR)
-    prd_1 = PRD(s=1, init="k-means++", **values)
+    prd_1 = PRD(s=1, **start, **values)
     assert torch.equal(prd_1(cifar10, Draw("select", 2)), RandDisc(**values)(cifar10, Draw("select", 2)))
 
 

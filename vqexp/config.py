@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
+from vqexp.defenses.kmeans import default_start
 from vqexp.errors import ConfigError, require
 
 # What says where and how to compute but not what: no part of any key.
@@ -19,9 +20,12 @@ EXECUTION = frozenset({"root", "download", "memory_limit", "cost"})
 
 
 def register_resolvers() -> None:
-    """`${div:4,255}`, `${mul:0.1,${attack.eps}}`, `${first:null,5}` (the first that is not null)."""
+    """`${div:4,255}`, `${mul:0.1,${attack.eps}}`, `${first:null,5}` (the first that is not null), and
+    `${default_start:2}` (how k-means starts at that patch size).
+    """
     OmegaConf.register_new_resolver("div", lambda a, b: a / b, replace=True)
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("default_start", default_start, replace=True)
     OmegaConf.register_new_resolver(
         "first", lambda *values: next((value for value in values if value is not None), None), replace=True
     )

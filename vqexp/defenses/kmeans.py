@@ -13,6 +13,11 @@ from vqexp.defenses.randomness import Streams
 STARTS = ("random", "k-means++")
 
 
+def default_start(s: int) -> str:
+    """k-means++ for single pixels, as RandDisc has it; random patches otherwise, as pRD and swRD have it."""
+    return "k-means++" if s == 1 else "random"
+
+
 def gather_rows(rows: Tensor, index: Tensor) -> Tensor:
     """`rows[b, index[b, i]]`: (B, m, d) and (B, n) int64 -> (B, n, d). Differentiable in `rows`."""
     return rows.gather(1, index.unsqueeze(-1).expand(-1, -1, rows.shape[-1]))

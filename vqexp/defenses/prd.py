@@ -27,5 +27,5 @@ class PRD(VectorQuantizer):
 class RandDisc(PRD):
     """Randomized discretization (Zhang & Liang 2019): pRD on single pixels, started by k-means++."""
 
-    def __init__(self, *, s: int = 1, init: str = "k-means++", **settings: Any) -> None:
-        super().__init__(s=s, init=init, **settings)
+    def __init__(self, *, s: int = 1, **settings: Any) -> None:
+        super().__init__(s=s, **settings)

@@ -21,7 +21,7 @@ class VectorQuantizer(Defense):
     sigma, tau: standard deviation of the noise before clustering and before assignment, >= 0.
     pixel_max: 1 or 255, the pixel scale in which sigma, tau (and beta) are meant; images are in [0, 1].
     seed: key of the randomness, in [0, 2^63).
-    init: `random` (k different noisy patches) or `k-means++`.
+    init: `random` (k different noisy patches) or `k-means++`; None: k-means++ where s is 1, else random.
     max_steps: Lloyd steps at most, >= 0; 0 keeps the starting patches as centers.
     restarts: runs of k-means from fresh starts, >= 1, of which the one with the lowest inertia counts.
     memory_limit: MiB of working memory, > 0; a batch that would need more is split, with the same
@@ -43,7 +43,7 @@ class VectorQuantizer(Defense):
         tau: float,
         pixel_max: float = 1,
         seed: int = 0,
-        init: str = "random",
+        init: str | None = None,
         max_steps: int = 100,
         restarts: int = 1,
         memory_limit: float | None = None,
@@ -55,6 +55,7 @@ class VectorQuantizer(Defense):
         check_number("defense.tau", tau, low=0)
         one_of("defense.pixel_max", pixel_max, (1, 255))
         check_number("defense.seed", seed, low=0, high=2**63 - 1, integer=True)
+        init = kmeans.default_start(s) if init is None else init
         one_of("defense.init", init, kmeans.STARTS)
         check_number("defense.max_steps", max_steps, low=0, integer=True)
         check_number("defense.restarts", restarts, low=1, integer=True)
