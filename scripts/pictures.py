@@ -5,13 +5,13 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from vqexp.config import CONFIG_FAULTS, config_message, register_resolvers
+from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers
 from vqexp.reports.pictures import draw_pictures
 
 if __name__ == "__main__":
     register_resolvers()
     try:
-        with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
             draw_pictures(compose("config", overrides=sys.argv[2:]), Path(sys.argv[1]))
     except CONFIG_FAULTS as error:
         print(f"vqexp: {config_message(error)}", file=sys.stderr)

@@ -11,20 +11,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vqexp.config import CONFIG_FAULTS, config_message, register_resolvers
+from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers
 from vqexp.errors import WorkError
 from vqexp.pipeline import read_record, run
 from vqexp.reports.summary import print_summary
 from vqexp.reports.sweeper import register_sweepers
 
-CONF = str(Path(__file__).parents[1] / "conf")
-
-
 # What the user is told in one line; anything else is a bug and keeps its traceback.
 FAULTS = (*CONFIG_FAULTS, WorkError, OSError, torch.OutOfMemoryError)
 
 
-@hydra.main(config_path=CONF, config_name="config", version_base="1.3")
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def job(config: DictConfig) -> str:
     """One run; returns the record's path, for sweepers."""
     hydra_config = HydraConfig.get()

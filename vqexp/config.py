@@ -4,6 +4,7 @@ import inspect
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
@@ -14,6 +15,8 @@ from torch import nn
 
 from vqexp.defenses.kmeans import default_start
 from vqexp.errors import ConfigError, require
+
+CONF = Path(__file__).parents[1] / "conf"
 
 # What says where and how to compute but not what: no part of any key.
 EXECUTION = frozenset({"root", "download", "memory_limit", "cost"})

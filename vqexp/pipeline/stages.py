@@ -22,7 +22,7 @@ from vqexp.errors import WorkError
 from vqexp.metrics import margin
 from vqexp.pipeline.experiment import Experiment, seed_of, seeded
 from vqexp.progress import stage
-from vqexp.store import Artifact, Job, faults, key_of
+from vqexp.store import Artifact, Job, key_of
 from vqexp.training import Standard
 
 EVALUATION_VERSION = 1
@@ -109,8 +109,6 @@ class Stages:
     def _train(self, classifier: nn.Module, training: Standard) -> Artifact:
         experiment = self.experiment
         state = experiment.store.root / "training" / f"{self.classifier_key}.pt"
-        with faults(f"cannot write {state.parent}"):
-            state.parent.mkdir(parents=True, exist_ok=True)
         classifier.to(experiment.device)
         history = training.fit(
             classifier,

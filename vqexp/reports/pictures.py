@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from vqexp.config import build, resolved
+from vqexp.config import CONF, build, resolved
 from vqexp.defenses import Draw
 from vqexp.pipeline import prepare
 from vqexp.pipeline.stages import Stages
@@ -31,10 +31,9 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
     assert len(stages.adversarial) > 0
     attacked = torch.cat([stages.adversarial_images(index) for index in range(len(stages.chunks))])[:n]
     rows: dict[str, Tensor] = {"clean": clean, "adversarial": attacked}
-    conf = Path(__file__).parents[2] / "conf" / "defense"
     plain = resolved(config)
     for name in ("randdisc", "prd", "swrd"):
-        node = OmegaConf.create({**plain, "defense": OmegaConf.load(conf / f"{name}.yaml")})
+        node = OmegaConf.create({**plain, "defense": OmegaConf.load(CONF / "defense" / f"{name}.yaml")})
         quantizer = build("defense", resolved(node)["defense"])
         rows[f"{type(quantizer).__name__} of adversarial"] = quantizer(attacked, Draw("report", 0, ids))
     figure, axes = plt.subplots(len(rows), n, figsize=(n, len(rows) * 1.15), squeeze=False)
@@ -45,7 +44,7 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
             axis.imshow(shown.squeeze(-1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
-            # solid and blue: f is right; dashed and orange: wrong; told apart in grey as well
+            # solid and blue: f is right; dotted and orange: wrong; told apart in grey as well
             for spine in axis.spines.values():
                 spine.set(color="#0072b2" if correct else "#d55e00", linewidth=2.5)
                 spine.set_linestyle("-" if correct else ":")

@@ -8,12 +8,12 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from vqexp import results
+from vqexp.config import CONF
 from vqexp.errors import ConfigError
 from vqexp.reports.summary import interval, percent
-from vqexp.reports.table import Cell, Table, load_table
+from vqexp.reports.table import Cell, Table, difference, load_table, reported_text
 from vqexp.store import key_of, write_atomically
 
-CONF = Path(__file__).parents[2] / "conf"
 # the settings that a training's command names
 RECIPE = ("epochs", "lr", "batch_size", "weight_decay", "optimizer", "schedule", "augment", "amp")
 HEADINGS = (
@@ -166,9 +166,7 @@ def _options(table: Table, cells: Mapping[tuple[str, str], Mapping[str, Any]]) -
 
 
 def _cell_texts(table: Table, cell: Cell, record: Mapping[str, Any] | None) -> list[str]:
-    reported = "" if not cell.reported else f"{cell.reported[0]:.2f}"
-    if cell.reported and len(cell.reported) > 1:
-        reported += f" ({cell.reported[1]:.2f})"
+    reported = reported_text(cell.reported)
     if cell.quoted:
         return [cell.row, cell.column, reported, "quoted", *[""] * 6]
     if record is None:
@@ -194,10 +192,10 @@ def _cell_texts(table: Table, cell: Cell, record: Mapping[str, Any] | None) -> l
 
 
 def _difference(cell: Cell, estimate: Mapping[str, Any]) -> str:
-    if not cell.reported:
-        return ""
+    text = difference(cell.reported, estimate)
+    if not cell.reported or not text:
+        return text
     low, high = estimate["ci95"]
-    text = f"{100 * estimate['mean'] - cell.reported[0]:+.2f}"
     return text if low <= cell.reported[0] / 100 <= high else f"**{text}**"
 
 

@@ -109,8 +109,20 @@ def print_table(table: Table, paths: Sequence[str | Path]) -> None:
 
 def comparison(reported: Sequence[float] | None, estimate: Mapping[str, Any]) -> tuple[str, ...]:
     """(reported, measured, interval, difference, runs, n) as text, in percent."""
-    claim = (
-        "" if not reported else f"{reported[0]:.2f}" + (f" ({reported[1]:.2f})" if len(reported) > 1 else "")
-    )
-    gap = "" if not reported or estimate["mean"] is None else f"{100 * estimate['mean'] - reported[0]:+.2f}"
-    return claim, percent(estimate), interval(estimate), gap, str(estimate["runs"]), str(estimate["n"])
+    gap = difference(reported, estimate)
+    counts = str(estimate["runs"]), str(estimate["n"])
+    return reported_text(reported), percent(estimate), interval(estimate), gap, *counts
+
+
+def reported_text(reported: Sequence[float] | None) -> str:
+    """`61.20 (0.31)`, `61.20` or nothing."""
+    if not reported:
+        return ""
+    return f"{reported[0]:.2f}" + (f" ({reported[1]:.2f})" if len(reported) > 1 else "")
+
+
+def difference(reported: Sequence[float] | None, estimate: Mapping[str, Any]) -> str:
+    """Measured less reported, in points, with its sign; nothing where one is missing."""
+    if not reported or estimate["mean"] is None:
+        return ""
+    return f"{100 * estimate['mean'] - reported[0]:+.2f}"
