@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from vqexp.errors import ConfigError
-from vqexp.metrics import Accuracy, Outcomes, margin, proportion
+from vqexp.metrics import Accuracy, Evaluation, margin, proportion
+from vqexp.metrics.protocols import all_of, vote
 
 OUTCOMES = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]], dtype=torch.bool)
 
@@ -101,42 +103,95 @@ NATURAL = {
 }
 
 
+class Outcomes:
+    """A run whose evaluations are given; predictions are the label 0 where correct, else 1."""
+
+    def __init__(self, evaluations, perturbed=None, flags=None):
+        n = len(CORRECT[0])
+        self.images = SimpleNamespace(ids=torch.arange(n), labels=torch.zeros(n, dtype=torch.int64))
+        self.evaluations, self.attacked = evaluations, perturbed is not None
+        self._known = {"perturbed": perturbed, "autoattack_flags": flags}
+
+    def known(self, name):
+        return self._known[name]
+
+    def evaluate(self, *, adversarial, defended, purpose, runs):
+        correct = self.evaluations["adversarial" if adversarial else "natural", defended]
+        # what `select` draws say must not show in any estimate
+        correct = correct[:runs] if purpose == "report" else ~correct[:runs]
+        return Evaluation((~correct).to(torch.int16), correct, correct.float() - 0.5)
+
+
 def test_accuracy_without_an_attack():
-    found = Accuracy(runs=3, select_runs=1).reduce(Outcomes(OUTCOMES, CORRECT))
-    assert {name: estimate.mean for name, estimate in found.items()} == pytest.approx(NATURAL)
+    run = Outcomes({("natural", True): OUTCOMES, ("natural", False): CORRECT})
+    found = Accuracy(runs=3, select_runs=1, vote=3, all=2).measure(run)
+    expected = NATURAL | {
+        "natural_accuracy_vote": OUTCOMES.sum(0).ge(2).float().mean().item(),
+        "natural_accuracy_all": OUTCOMES[:2].all(0).float().mean().item(),
+    }
+    assert {name: estimate.mean for name, estimate in found.estimates.items()} == pytest.approx(expected)
+    assert torch.equal(found.counts["natural_report_correct"], OUTCOMES.sum(0))
+    assert torch.equal(found.counts["natural_select_correct"], (~OUTCOMES[:1]).sum(0))
 
 
 @pytest.mark.parametrize("flags", [None, torch.tensor([True, False, False, False])])
 def test_accuracy_under_attack(flags):
-    outcomes = Outcomes(
-        natural=OUTCOMES,
-        undefended_natural=CORRECT,
-        adversarial=torch.tensor([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1]], dtype=torch.bool),
-        undefended_adversarial=torch.tensor([[True, False, False, False]]),
+    attacked = torch.tensor([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1]], dtype=torch.bool)
+    run = Outcomes(
+        {
+            ("natural", True): OUTCOMES,
+            ("natural", False): CORRECT,
+            ("adversarial", True): attacked,
+            ("adversarial", False): torch.tensor([[True, False, False, False]]),
+        },
         perturbed=torch.tensor([False, True, True, False]),
         flags=flags,
     )
-    found = Accuracy(runs=3, select_runs=1).reduce(outcomes)
+    found = Accuracy(runs=3, select_runs=1, vote=3, all=3).measure(run).estimates
     expected = NATURAL | {
         "robust_accuracy": 6 / 12,
         "robust_accuracy_on_correct": 3 / 9,
         "robust_accuracy_on_perturbed": 2 / 6,
+        "robust_accuracy_vote": 2 / 4,
+        "robust_accuracy_all": 1 / 4,
         "undefended_accuracy": 1 / 4,
         "perturbed": 2 / 4,
     }
     if flags is not None:
         expected["autoattack_flags"] = 1 / 4
-    assert {name: estimate.mean for name, estimate in found.items()} == pytest.approx(expected)
+    means = {
+        name: estimate.mean for name, estimate in found.items() if not name.startswith("natural_accuracy_")
+    }
+    expected.pop("natural_accuracy_on_correct")
+    assert means == pytest.approx(expected)
     assert {name: estimate.n for name, estimate in found.items() if name.startswith("robust")} == {
         "robust_accuracy": 4,
         "robust_accuracy_on_correct": 3,
         "robust_accuracy_on_perturbed": 2,
+        "robust_accuracy_vote": 4,
+        "robust_accuracy_all": 4,
     }
     assert found["robust_accuracy"].runs == 3
     assert found["undefended_accuracy"].runs == found["perturbed"].runs == 1
 
 
+def test_vote_counts_labels_not_successes():
+    labels = torch.tensor([0, 0, 0, 2])
+    # image 0: 2 of 5, but the rivals split; 1: a tie with a rival; 2: outvoted; 3: unanimous
+    predicted = torch.tensor([[0, 0, 1, 2], [0, 0, 1, 2], [1, 1, 1, 2], [2, 1, 0, 2], [3, 3, 0, 2]])
+    assert vote(predicted, labels, 5).tolist() == [[True, False, False, True]]
+    assert vote(predicted, labels, 1).tolist() == (predicted == labels).tolist()
+    assert vote(predicted, labels, 2).shape == (2, 4)
+
+
+def test_all_of_needs_every_draw():
+    correct = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=torch.bool)
+    assert all_of(correct, 2).tolist() == [[True, False, False], [True, True, False]]
+    assert all_of(correct, 4).tolist() == [[True, False, False]]
+    assert all_of(correct[:1], 4).tolist() == [[True, True, False]]
+
+
 @pytest.mark.parametrize("wrong", [{"runs": 0}, {"select_runs": 0}, {"runs": 1.5}, {"select_runs": True}])
 def test_accuracy_refuses(wrong):
     with pytest.raises(ConfigError, match=rf"metric\.{next(iter(wrong))} is .*; it must be an integer >= 1"):
-        Accuracy(**{"runs": 1, "select_runs": 1, **wrong})
+        Accuracy(**{"runs": 1, "select_runs": 1, "vote": 1, "all": 1, **wrong})

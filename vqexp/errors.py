@@ -1,4 +1,4 @@
-"""The two ways a run can fail, each told to the user in one line."""
+"""The ways a run can fail, each told to the user in one line."""
 
 import math
 from typing import Any
@@ -6,6 +6,10 @@ from typing import Any
 
 class ConfigError(ValueError):
     """Bad input, found before work starts (exit status 2). The message says what is allowed."""
+
+
+class SenselessError(ConfigError):
+    """A combination of good settings that makes no sense. The message says why; an audit leaves it out."""
 
 
 class WorkError(RuntimeError):

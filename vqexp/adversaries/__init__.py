@@ -1,6 +1,18 @@
 """Adversaries: what the attacker knows."""
 
 from vqexp.adversaries.base import Adversary
+from vqexp.adversaries.estimators import StraightThrough
+from vqexp.adversaries.known_randomness import KnownRandomness
 from vqexp.adversaries.oblivious import Oblivious
+from vqexp.adversaries.view import RandomView, View
+from vqexp.adversaries.white_box import WhiteBox
 
-__all__ = ["Adversary", "Oblivious"]
+__all__ = [
+    "Adversary",
+    "KnownRandomness",
+    "Oblivious",
+    "RandomView",
+    "StraightThrough",
+    "View",
+    "WhiteBox",
+]

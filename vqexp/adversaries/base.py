@@ -9,11 +9,15 @@ class Adversary:
     VERSION = 1
     # False: the view is the bare classifier, so adversarial images serve every defense
     sees_defense: bool = True
+    # draws that rank an attack's candidates, where the view is random
+    select: int = 1
+    # a number: the evaluation uses this many draws, which the attacker knows
+    fixed_draws: int | None = None
     summary: str = ""
 
     def check(self, defense: nn.Module) -> None:
         """Raise `ConfigError` if this adversary makes no sense against `defense`."""
 
     def view(self, classifier: nn.Module, defense: nn.Module) -> nn.Module:
-        """The module that the attack differentiates: images (N, C, H, W) in [0, 1] -> logits."""
+        """What the attack differentiates: images (N, C, H, W) in [0, 1] -> logits; a `View` if random."""
         raise NotImplementedError

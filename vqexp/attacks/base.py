@@ -1,11 +1,13 @@
 """What an attack is, and the ball it must stay in."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vqexp.adversaries.view import Loss, View
 from vqexp.errors import WorkError, check_number, one_of
 
 NORMS = ("linf", "l2")
@@ -14,11 +16,16 @@ TOLERANCE = 1e-6
 
 @dataclass
 class Adversarial:
-    """images (N, C, H, W) in [0, 1]; tensors (N, ...): what the attack knows of each; facts: its log."""
+    """images (N, C, H, W) in [0, 1]; tensors (N, ...): what the attack knows of each; facts: its log.
+
+    candidates: None, or (M, N, C, H, W), points among which the attack cannot choose because its view is
+    random; whoever judges them picks one for each image.
+    """
 
     images: Tensor
     tensors: dict[str, Tensor] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    candidates: Tensor | None = None
 
 
 class Attack:
@@ -47,9 +54,12 @@ class Attack:
 
         Raises `WorkError` if it exceeds 1e-6.
         """
+        if isinstance(view, View):
+            view.start(seed)
         found = self.perturb(view, images, labels, seed)
         found.images = found.images.detach()
-        violation = self.violation(images, found.images)
+        points = [found.images] if found.candidates is None else [found.images, *found.candidates]
+        violation = max((self.violation(images, point) for point in points), key=_nan_first)
         if not violation <= TOLERANCE:  # NaN fails too
             raise WorkError(f"{type(self).__name__} left its {self.norm} ball or [0, 1] by {violation:.2g}")
         found.facts["violation"] = violation
@@ -83,20 +93,22 @@ def project(adversarial: Tensor, images: Tensor, eps: float, norm: str) -> Tenso
     return torch.where(outwards, rounded.nextafter(images), rounded).clamp(0, 1)
 
 
-def input_gradient(view: nn.Module, images: Tensor, loss: Any) -> tuple[Tensor, Tensor]:
-    """(gradient (N, C, H, W), loss (N,)) of `loss(view(images))`, one term an image.
+def input_gradient(view: nn.Module, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    """(gradient (N, C, H, W), loss (N,)) of `loss(view(images), labels)`, as the view gives it.
 
     Raises `WorkError` if the gradient is NaN anywhere.
     """
-    images = images.detach().requires_grad_(True)
-    with torch.enable_grad():
-        terms = loss(view(images))
-        (gradient,) = torch.autograd.grad(terms.sum(), images)
+    view = view if isinstance(view, View) else View(view)
+    gradient, terms = view.gradient(images, labels, loss)
     refuse_nan("gradient", gradient)
-    return gradient, terms.detach()
+    return gradient, terms
 
 
 def refuse_nan(what: str, values: Tensor) -> None:
     """Raise `WorkError` on a NaN, with which an attack would quietly give the clean image back."""
     if values.isnan().any():
         raise WorkError(f"the {what} of what the attack sees is NaN: it would attack nothing")
+
+
+def _nan_first(value: float) -> float:
+    return math.inf if math.isnan(value) else value

@@ -1,57 +1,80 @@
 """Projected gradient descent (Madry et al. 2018), and its one-step ancestor FGSM (Goodfellow et al. 2015)."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
+from vqexp.adversaries.view import Loss
 from vqexp.attacks.base import Adversarial, Attack, distance, input_gradient, project, refuse_nan
-from vqexp.errors import check_number, require
+from vqexp.attacks.losses import LOSSES
+from vqexp.errors import check_number, one_of, require
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+}
 
 
 class PGD(Attack):
-    """`steps` ascent steps of size `step_size` on the cross-entropy, projected after each.
+    """`steps` ascent steps of size `step_size` on the loss, projected after each.
 
     steps: >= 1. step_size: >= 0, in units of [0, 1] pixels (l-inf: per pixel; l2: length of the step).
-    random_start: from a random point of the ball. restarts: >= 1; of several, the point with the
-    highest loss is kept, image by image.
+    loss: `ce`, `dlr` or `margin`. schedule: of the step size, `constant`, `linear` or `cosine` (to zero).
+    random_start: from a random point of the ball. restarts: >= 1. keep: points kept of each restart,
+    evenly spaced among its steps and the last one among them, 1 to `steps`.
+
+    On a fixed view the point with the highest loss is returned, image by image. On a random one a single
+    loss is luck, so all points are returned as candidates.
     """
 
     def __init__(
-        self, *, steps: int, step_size: float, random_start: bool = True, restarts: int = 1, **settings: Any
+        self,
+        *,
+        steps: int,
+        step_size: float,
+        loss: str = "ce",
+        schedule: str = "constant",
+        random_start: bool = True,
+        restarts: int = 1,
+        keep: int = 1,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
         check_number("attack.steps", steps, low=1, integer=True)
         check_number("attack.step_size", step_size, low=0)
+        one_of("attack.loss", loss, LOSSES)
+        one_of("attack.schedule", schedule, SCHEDULES)
         check_number("attack.restarts", restarts, low=1, integer=True)
+        check_number("attack.keep", keep, low=1, high=steps, integer=True)
         require(
             isinstance(random_start, bool),
             f"attack.random_start is {random_start!r}; it must be true or false",
         )
-        self.steps, self.step_size = steps, float(step_size)
-        self.random_start, self.restarts = random_start, restarts
+        self.steps, self.step_size, self.schedule = steps, float(step_size), SCHEDULES[schedule]
+        self.loss, self.random_start = LOSSES[loss], random_start
+        self.restarts, self.keep = restarts, keep
 
     def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
-        """The highest-loss end point of all restarts; `loss` (N,) is its cross-entropy."""
+        """The end points; on a fixed view the best of them, with its `loss` (N,)."""
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same start on every device
-        best, best_loss = images, torch.full((len(images),), -torch.inf, device=images.device)
+        # after which steps a point is kept
+        kept = {round(self.steps * (i + 1) / self.keep) for i in range(self.keep)}
+        candidates = []
         for _ in range(self.restarts):
-            candidate = self._start(images, generator) if self.random_start else images
-            for _ in range(self.steps):
-                gradient, _ = input_gradient(view, candidate, lambda logits: self.loss(logits, labels))
-                candidate = project(candidate + self._step(gradient), images, self.eps, self.norm)
-            with torch.no_grad():
-                loss = self.loss(view(candidate), labels)
-            refuse_nan("loss", loss)
-            better = loss > best_loss
-            best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
-            best_loss = torch.where(better, loss, best_loss)
-        return Adversarial(best, {"loss": best_loss})
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """What is maximized, (N,)."""
-        return cross_entropy(logits, labels, reduction="none")
+            point = self._start(images, generator) if self.random_start else images
+            for step in range(self.steps):
+                gradient, _ = input_gradient(view, point, labels, self.loss)
+                size = self.step_size * self.schedule(step / self.steps)
+                point = project(point + size * self._direction(gradient), images, self.eps, self.norm)
+                if step + 1 in kept:
+                    candidates.append(point)
+        if getattr(view, "random", False):
+            return Adversarial(point, candidates=torch.stack(candidates))
+        return highest_loss(view, candidates, labels, self.loss)
 
     def _start(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Uniform in the l-inf ball; in l2 a uniform direction at a uniform share of the radius."""
@@ -64,11 +87,24 @@ class PGD(Attack):
             noise *= (radius / distance(noise, "l2")).float().view(-1, 1, 1, 1)
         return project(images + noise.to(images), images, self.eps, self.norm)
 
-    def _step(self, gradient: Tensor) -> Tensor:
+    def _direction(self, gradient: Tensor) -> Tensor:
         if self.norm == "linf":
-            return self.step_size * gradient.sign()
-        length = distance(gradient, "l2").clamp(min=1e-12).to(gradient.dtype)
-        return self.step_size * gradient / length.view(-1, 1, 1, 1)
+            return gradient.sign()
+        return gradient / distance(gradient, "l2").clamp(min=1e-12).to(gradient.dtype).view(-1, 1, 1, 1)
+
+
+@torch.no_grad()
+def highest_loss(view: nn.Module, candidates: list[Tensor], labels: Tensor, loss: Loss) -> Adversarial:
+    """Image by image the candidate that a fixed view puts the highest loss on; `loss` (N,)."""
+    best = candidates[0]
+    best_loss = torch.full((len(best),), -torch.inf, device=best.device)
+    for candidate in candidates:
+        value = loss(view(candidate), labels)
+        refuse_nan("loss", value)
+        better = value > best_loss
+        best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
+        best_loss = torch.where(better, value, best_loss)
+    return Adversarial(best, {"loss": best_loss})
 
 
 class FGSM(PGD):

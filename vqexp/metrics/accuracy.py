@@ -1,65 +1,84 @@
 """Natural and robust accuracy of a defended classifier over fresh draws of its randomness."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from vqexp.errors import check_number
+from vqexp.metrics.base import Evaluation, Measurement, Metric, Run
 from vqexp.metrics.estimate import Estimate, proportion
+from vqexp.metrics.protocols import all_of, vote
 
 
-@dataclass(frozen=True)
-class Outcomes:
-    """What the evaluation saw, image by image.
+class Accuracy(Metric):
+    """runs: draws for the report, >= 1. select_runs: further, disjoint draws kept for selection, >= 1.
 
-    natural, adversarial: correct by the defended classifier, bool (runs, n), on report draws.
-    undefended_natural, undefended_adversarial: correct by f alone, bool (1, n).
-    perturbed: the attack changed the image, bool (n,).
-    flags: what the attack itself calls robust, bool (n,).
-    Without an attack the last four are None.
+    vote: draws of a majority vote, all: draws that must all be right, both 1 to `runs`
+    (`vqexp.metrics.protocols`).
     """
 
-    natural: Tensor
-    undefended_natural: Tensor
-    adversarial: Tensor | None = None
-    undefended_adversarial: Tensor | None = None
-    perturbed: Tensor | None = None
-    flags: Tensor | None = None
-
-
-class Accuracy:
-    """runs: draws for the report, >= 1. select_runs: further, disjoint draws kept for selection, >= 1."""
-
-    VERSION = 1
-
-    def __init__(self, *, runs: int, select_runs: int) -> None:
+    def __init__(self, *, runs: int, select_runs: int, vote: int, all: int) -> None:
         check_number("metric.runs", runs, low=1, integer=True)
         check_number("metric.select_runs", select_runs, low=1, integer=True)
-        self.runs, self.select_runs = runs, select_runs
+        check_number("metric.vote", vote, low=1, high=runs, integer=True)
+        check_number("metric.all", all, low=1, high=runs, integer=True)
+        self.runs, self.select_runs, self.vote, self.all = runs, select_runs, vote, all
 
-    def reduce(self, outcomes: Outcomes) -> dict[str, Estimate]:
-        """The metrics by name; `_on_correct`: over the images that f classifies correctly."""
-        correct = outcomes.undefended_natural[0]
-        metrics = {
-            "natural_accuracy": proportion(outcomes.natural),
-            "natural_accuracy_on_correct": proportion(outcomes.natural, correct),
-            "undefended_natural_accuracy": proportion(outcomes.undefended_natural),
+    def measure(self, run: Run) -> Measurement:
+        """Accuracies on the clean and, if there are any, on the adversarial images.
+
+        `_on_correct`: over the images that f classifies correctly. What is reported comes from `report`
+        draws; `select` draws, which are others, serve choices among attacks.
+        """
+        labels = run.images.labels
+        counts = {"ids": run.images.ids, "labels": labels}
+        estimates: dict[str, Estimate] = {}
+        on_correct: Tensor | None = None
+        for kind in ("natural", "adversarial") if run.attacked else ("natural",):
+            adversarial = kind == "adversarial"
+            alone = run.evaluate(adversarial=adversarial, defended=False, purpose="report", runs=1)
+            counts[f"undefended_{kind}_correct"] = alone.correct[0]
+            on_correct = alone.correct[0] if on_correct is None else on_correct
+            for purpose, runs in (("select", self.select_runs), ("report", self.runs)):
+                judged = run.evaluate(adversarial=adversarial, defended=True, purpose=purpose, runs=runs)
+                counts |= self._counts(f"{kind}_{purpose}", judged, labels)
+            estimates |= self._estimates("robust" if adversarial else kind, judged, labels, on_correct)
+            name = "undefended_accuracy" if adversarial else "undefended_natural_accuracy"
+            estimates[name] = proportion(alone.correct)
+            if adversarial:
+                estimates |= self._attacked(run, judged)
+        return Measurement(estimates, counts)
+
+    def _estimates(
+        self, name: str, judged: Evaluation, labels: Tensor, on_correct: Tensor
+    ) -> dict[str, Estimate]:
+        return {
+            f"{name}_accuracy": proportion(judged.correct),
+            f"{name}_accuracy_on_correct": proportion(judged.correct, on_correct),
+            f"{name}_accuracy_vote": proportion(vote(judged.predicted, labels, self.vote)),
+            f"{name}_accuracy_all": proportion(all_of(judged.correct, self.all)),
         }
-        if outcomes.adversarial is None:
-            return metrics
-        assert outcomes.undefended_adversarial is not None
-        assert outcomes.perturbed is not None
-        metrics |= {
-            "robust_accuracy": proportion(outcomes.adversarial),
-            "robust_accuracy_on_correct": proportion(outcomes.adversarial, correct),
-            "robust_accuracy_on_perturbed": proportion(outcomes.adversarial, outcomes.perturbed),
-            "undefended_accuracy": proportion(outcomes.undefended_adversarial),
-            "perturbed": proportion(outcomes.perturbed.unsqueeze(0)),
+
+    def _counts(self, name: str, judged: Evaluation, labels: Tensor) -> dict[str, Tensor]:
+        return {
+            f"{name}_outcomes": judged.correct,
+            f"{name}_correct": judged.correct.sum(0),
+            f"{name}_margin": judged.margin.mean(0),
+            f"{name}_runs": torch.tensor(len(judged.correct)),
+            f"{name}_vote": vote(judged.predicted, labels, self.vote),
+            f"{name}_all": all_of(judged.correct, self.all),
         }
-        if outcomes.flags is not None:
-            metrics["autoattack_flags"] = proportion(outcomes.flags.unsqueeze(0))
-        return metrics
+
+    def _attacked(self, run: Run, judged: Evaluation) -> dict[str, Estimate]:
+        """What only an attack has: how many images it changed, and what it says of its own success."""
+        perturbed, flags = run.known("perturbed"), run.known("autoattack_flags")
+        assert perturbed is not None
+        estimates = {
+            "robust_accuracy_on_perturbed": proportion(judged.correct, perturbed),
+            "perturbed": proportion(perturbed.unsqueeze(0)),
+        }
+        if flags is not None:
+            estimates["autoattack_flags"] = proportion(flags.unsqueeze(0))
+        return estimates
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from vqexp.data import Dataset
 from vqexp.defenses import Defense
 from vqexp.errors import ConfigError, check_number, require
 from vqexp.loggers import Logger
-from vqexp.metrics import Accuracy
+from vqexp.metrics import Metric
 from vqexp.store import Store, key_of
 from vqexp.training import Standard
 
@@ -38,7 +38,7 @@ class Experiment:
     defense: nn.Module
     adversary: Adversary
     attack: Attack
-    metric: Accuracy
+    metric: Metric
     logger: Logger
     store: Store
     device: torch.device

@@ -12,7 +12,7 @@ import torch
 
 import vqexp
 from vqexp.config import EXECUTION, finite
-from vqexp.metrics import Estimate
+from vqexp.metrics import Measurement
 from vqexp.pipeline.stages import Stages
 from vqexp.store import Artifact, Job, key_of, write_atomically
 
@@ -27,12 +27,10 @@ def record_key(stages: Stages) -> str:
         for name, value in config.items()
         if name not in ("store", "device", "logger", "table")
     }
-    return key_of("record", settings, stages.used)
+    return key_of("record", settings, stages.ledger.used)
 
 
-def write_record(
-    stages: Stages, metrics: dict[str, Estimate], counts: dict[str, torch.Tensor], facts: dict[str, Any]
-) -> Path:
+def write_record(stages: Stages, found: Measurement, facts: dict[str, Any]) -> Path:
     """Write the record, and beside it the per-image counts; an existing one of the same key stays.
 
     Returns the record's path.
@@ -42,22 +40,22 @@ def write_record(
     path = experiment.store.root / "records" / f"{key}.json"
     if path.exists():
         return path
-    experiment.store.fetch(Job("counts", key, lambda: Artifact(counts, {})))
+    experiment.store.fetch(Job("counts", key, lambda: Artifact(found.counts, {})))
     config = experiment.config
     record = {
         "key": key,
         "smoke": config["scale"]["name"] == "smoke",
         "config": {name: value for name, value in config.items() if name not in ("reported", "table")},
         "classifier": stages.classifier_identity,
-        "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
+        "metrics": {name: estimate.to_dict() for name, estimate in found.estimates.items()},
         "reported": config.get("reported"),
         "facts": facts,
         "counts": {
             "file": f"counts/{key}.safetensors",
-            "images": key_of(*stages.used.get("adversarial", [])),
+            "images": key_of(*stages.ledger.used.get("adversarial", [])),
         },
-        "artifacts": stages.used,
-        "provenance": provenance(experiment.device, stages.seconds),
+        "artifacts": stages.ledger.used,
+        "provenance": provenance(experiment.device, stages.ledger.seconds),
     }
     write_atomically(path, (json.dumps(finite(record), indent=1) + "\n").encode())
     return path

@@ -6,8 +6,7 @@ Images go through in chunks of `attack.batch_size`, in the dataset's order; a ch
 run that is killed loses one chunk at most and several workers share the rest.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
@@ -15,163 +14,107 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.config import identity
-from vqexp.data import Images
-from vqexp.data.split import sha256_of_file
 from vqexp.defenses import Draw, NoDefense, call, defend
 from vqexp.errors import WorkError
-from vqexp.metrics import margin
-from vqexp.pipeline.experiment import Experiment, seed_of, seeded
-from vqexp.progress import stage
+from vqexp.metrics import Evaluation, margin
+from vqexp.pipeline.experiment import seed_of, seeded
+from vqexp.pipeline.foundation import Foundation, freeze
 from vqexp.store import Artifact, Job, key_of
-from vqexp.training import Standard
 
-EVALUATION_VERSION = 1
-
-
-@dataclass
-class Evaluation:
-    """correct bool (runs, n), margin float32 (runs, n)."""
-
-    correct: Tensor
-    margin: Tensor
+EVALUATION_VERSION = 2
+RANKING = 2**40  # `select` draws from this number on rank an attack's candidates, those below compare attacks
 
 
-class Stages:
+class Stages(Foundation):
     """The stages of one experiment, computed on demand and at most once."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self.experiment = experiment
-        # kind -> key -> seconds: the artifacts that this run rests on, and what each took, whenever that was
-        self._used: dict[str, dict[str, float]] = {}
-
-    # data
+    # defense and adversary
 
     @cached_property
-    def images(self) -> Images:
-        """The test images of this run."""
-        return self.experiment.dataset.test()
+    def defense(self) -> nn.Module:
+        """The defense, on the device."""
+        return freeze(self.experiment.defense).to(self.experiment.device)
 
     @cached_property
-    def chunks(self) -> list[slice]:
-        """Rows of each chunk."""
-        size = self.experiment.attack.batch_size
-        return [
-            slice(start, min(start + size, len(self.images))) for start in range(0, len(self.images), size)
-        ]
+    def view(self) -> nn.Module:
+        """What the attack sees."""
+        return freeze(self.experiment.adversary.view(self.classifier, self.defense))
 
     @cached_property
-    def data_keys(self) -> list[str]:
-        """A key for each chunk of clean images: the file, how it is read, and the rows."""
-        dataset = self.experiment.dataset
-        form = {name: self.experiment.config["dataset"].get(name) for name in ("shape", "resize", "crop")}
-        fingerprint = dataset.fingerprint("test")
-        return [key_of("data", fingerprint, form, self.images.ids[rows].tolist()) for rows in self.chunks]
-
-    # classifier
-
-    @cached_property
-    def classifier_identity(self) -> dict[str, Any]:
-        """What determines f: its settings with those of its training and data, or with its checkpoint."""
+    def view_key(self) -> str:
+        """Key of the view. The defense is part of it only if the adversary sees it."""
         experiment = self.experiment
-        config, dataset = experiment.config, experiment.dataset
-        settings: dict[str, Any] = {k: v for k, v in config["classifier"].items() if k != "checkpoint"}
-        if experiment.checkpoint is not None:
-            return {**settings, "checkpoint": sha256_of_file(experiment.checkpoint)}
-        training = experiment.training
-        if training is None:
-            return settings
-        return {
-            **settings,
-            "training": identity(config["training"], getattr(training, "VERSION", 1)),
-            "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
-            "defense": self.defense_key if getattr(training, "uses_defense", False) else None,
-            "seed": experiment.seed,
-        }
-
-    @cached_property
-    def classifier_key(self) -> str:
-        """Key of f."""
-        return key_of("classifier", self.classifier_identity)
-
-    @cached_property
-    def classifier(self) -> nn.Module:
-        """f, trained or loaded, ready for evaluation on the device."""
-        experiment = self.experiment
-        classifier = experiment.classifier()
-        training = experiment.training
-        if training is not None:
-            job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training))
-            trained = self._fetch(job)
-            classifier.load_state_dict(trained.tensors)
-        # channels_last is faster for convolutions on every device; the result is the same
-        return freeze(classifier).to(experiment.device).to(memory_format=torch.channels_last)
-
-    def _train(self, classifier: nn.Module, training: Standard) -> Artifact:
-        experiment = self.experiment
-        state = experiment.store.root / "training" / f"{self.classifier_key}.pt"
-        classifier.to(experiment.device)
-        history = training.fit(
-            classifier,
-            experiment.dataset.train(),
-            seed=experiment.seed,
-            device=experiment.device,
-            state_path=state,
-            logger=experiment.logger,
-        )
-        return Artifact(dict(classifier.state_dict()), history)
+        adversary = identity(experiment.config["adversary"], experiment.adversary.VERSION)
+        defense = self.defense_key if experiment.adversary.sees_defense else None
+        return key_of("view", adversary, defense, self.classifier_key)
 
     # adversarial images
 
-    @cached_property
-    def defense_key(self) -> str:
-        """What of the defense determines its results."""
-        return key_of(
-            identity(self.experiment.config["defense"], getattr(self.experiment.defense, "VERSION", 1))
-        )
+    @property
+    def attacked(self) -> bool:
+        """There are adversarial images."""
+        return self.experiment.attack.perturbs
 
     @cached_property
     def adversarial_keys(self) -> list[str]:
-        """A key for each chunk. The defense is part of it only if the adversary sees it."""
+        """A key for each chunk."""
         experiment = self.experiment
-        adversary = identity(experiment.config["adversary"], experiment.adversary.VERSION)
         attack = identity(experiment.config["attack"], experiment.attack.VERSION)
-        defense = self.defense_key if experiment.adversary.sees_defense else None
         return [
-            key_of(
-                "adversarial", attack, adversary, defense, self.classifier_key, data, index, experiment.seed
-            )
+            key_of("adversarial", attack, self.view_key, data, index, experiment.seed)
             for index, data in enumerate(self.data_keys)
         ]
 
     @cached_property
     def adversarial(self) -> list[Artifact]:
         """What is known of the adversarial images, chunk by chunk; the images lie in the store."""
-        experiment = self.experiment
-        view = experiment.adversary.view(self.classifier, self._to_device(experiment.defense))
-
-        def attack(index: int) -> Artifact:
-            rows = self.chunks[index]
-            images = self.images.pixels(rows).to(experiment.device)
-            labels = self.images.labels[rows].to(experiment.device)
-            seed = seed_of(experiment.seed, experiment.config["attack"]["_target_"], index)
-            with seeded(seed):
-                found = experiment.attack.run(view, images, labels, seed)
-            changed = (found.images != images).flatten(1).any(1)
-            with torch.no_grad():
-                fooled = (view(found.images).argmax(1) != labels).cpu()
-            tensors = {"images": found.images, "perturbed": changed, "fooled": fooled, **found.tensors}
-            return Artifact(tensors, found.facts)
-
-        jobs = [Job("adversarial", key, partial(attack, i)) for i, key in enumerate(self.adversarial_keys)]
-        parts = self._fetch_chunks(
-            "attack", jobs, lambda part: 1 - part.tensors["fooled"].float().mean().item()
+        jobs = [
+            Job("adversarial", key, partial(self._attack, i)) for i, key in enumerate(self.adversarial_keys)
+        ]
+        parts = self.ledger.fetch_chunks(
+            "attack", jobs, self.chunks, lambda part: 1 - part.tensors["fooled"].float().mean().item()
         )
         for part in parts:
             del part.tensors["images"]  # read again chunk by chunk: a whole test set may not fit in memory
         return parts
 
+    @property
+    def adversarial_facts(self) -> list[dict[str, Any]]:
+        """What the attack said, chunk by chunk; nothing if no stage asked for adversarial images."""
+        return [part.facts for part in self.adversarial] if "adversarial" in self.__dict__ else []
+
+    def _attack(self, index: int) -> Artifact:
+        experiment, rows = self.experiment, self.chunks[index]
+        images = self.images.pixels(rows).to(experiment.device)
+        labels = self.images.labels[rows].to(experiment.device)
+        seed = seed_of(experiment.seed, experiment.config["attack"]["_target_"], index)
+        with seeded(seed):
+            found = experiment.attack.run(self.view, images, labels, seed)
+            with torch.no_grad():
+                fooled = self.view(found.images).argmax(1) != labels
+        if found.candidates is not None:
+            found.images = self._best(found.candidates, labels, rows, index)
+        changed = (found.images != images).flatten(1).any(1)
+        tensors = {"images": found.images, "perturbed": changed, "fooled": fooled, **found.tensors}
+        return Artifact(tensors, found.facts)
+
+    @torch.no_grad()
+    def _best(self, candidates: Tensor, labels: Tensor, rows: slice, index: int) -> Tensor:
+        """Of candidates (M, N, C, H, W) the one with the lowest mean margin over draws, image by image."""
+        if len(candidates) == 1:
+            return candidates[0]
+        model, ids = freeze(defend(self.classifier, self.defense)), self.images.ids[rows]
+        means = torch.zeros(candidates.shape[:2], dtype=torch.float64, device=candidates.device)
+        for number in range(self.experiment.adversary.select):
+            for mean, candidate in zip(means, candidates, strict=True):
+                # one draw for all candidates: their comparison is then paired
+                with seeded(self.experiment.seed, "select", number, index):
+                    mean += margin(call(model, candidate, Draw("select", RANKING + number, ids)), labels)
+        return candidates[means.argmin(0), torch.arange(len(labels), device=candidates.device)]
+
     def adversarial_images(self, index: int) -> Tensor:
-        """Adversarial images (n, C, H, W) of one chunk, read from the store once `adversarial` is made."""
+        """Adversarial images (n, C, H, W) of one chunk, read from the store once they are all made."""
+        assert len(self.adversarial) == len(self.chunks)  # made now, under a progress bar of their own
         key = self.adversarial_keys[index]
         artifact = self.experiment.store.load("adversarial", key)
         if artifact is None:
@@ -180,90 +123,101 @@ class Stages:
             )
         return artifact.tensors["images"]
 
+    def known(self, name: str) -> Tensor | None:
+        """What the attack knows of each image (n,), such as `perturbed`; None if it says nothing of it."""
+        if name not in self.adversarial[0].tensors:
+            return None
+        return torch.cat([part.tensors[name] for part in self.adversarial])
+
     # evaluation
 
     def evaluate(self, *, adversarial: bool, defended: bool, purpose: str, runs: int) -> Evaluation:
-        """Correctness and margin of every image under `runs` fresh draws of `purpose`."""
-        experiment = self.experiment
-        defense = self._to_device(experiment.defense) if defended else NoDefense()
-        runs = runs if getattr(defense, "random", True) else 1  # all draws of a fixed defense are one
+        """Predictions on all images under `runs` draws of `purpose`.
+
+        Where the adversary knows the draws, these are they, whatever the purpose.
+        """
+        defense = self.defense if defended else NoDefense()
+        known = self.experiment.adversary.fixed_draws if defended else None
+        if not getattr(defense, "random", True):
+            runs = 1  # all draws of a fixed defense are one
+        elif known is not None:
+            purpose, runs = "report", known
         model = freeze(defend(self.classifier, defense))
         image_keys = self.adversarial_keys if adversarial else self.data_keys
-        defense_key = "none" if isinstance(defense, NoDefense) else self.defense_key
+
+        def judge(index: int) -> dict[str, Tensor]:
+            rows, images = self.chunks[index], self.inputs(index, adversarial)
+            ids = self.images.ids[rows] if known is None else torch.zeros_like(self.images.ids[rows])
+            labels = self.images.labels[rows].to(images.device)
+            margins, predicted = [], []
+            for number in range(runs):
+                # a defense that is not ours draws from the global generators
+                with seeded(self.experiment.seed, purpose, number, image_keys[index]), torch.no_grad():
+                    logits = call(model, images, Draw(purpose, number, ids))
+                margins.append(margin(logits, labels))
+                predicted.append(logits.argmax(1))
+            found = torch.stack(predicted)
+            return {
+                "predicted": found.to(torch.int16),
+                "correct": found == labels,
+                "margin": torch.stack(margins),
+            }
+
+        settings = [purpose, runs, known, defended and self.defense_key, EVALUATION_VERSION]
+        title = f"{'adversarial' if adversarial else 'natural'}, {'defended' if defended else 'undefended'}"
+        parts = self._chunk_artifacts(
+            "evaluation",
+            settings,
+            judge,
+            adversarial,
+            title=f"{title}, {purpose}",
+            accuracy=lambda part: part.tensors["correct"].float().mean().item(),
+        )
+        return Evaluation(
+            *(
+                torch.cat([part.tensors[name] for part in parts], 1)
+                for name in ("predicted", "correct", "margin")
+            )
+        )
+
+    def inputs(self, index: int, adversarial: bool) -> Tensor:
+        """Clean or adversarial images of one chunk, on the device."""
+        pixels = self.adversarial_images(index) if adversarial else self.images.pixels(self.chunks[index])
+        return pixels.to(self.experiment.device)
+
+    def chunked(
+        self,
+        kind: str,
+        settings: Any,
+        compute: Callable[[int], dict[str, Tensor]],
+        *,
+        adversarial: bool,
+        seen: bool = False,
+    ) -> dict[str, Tensor]:
+        """`compute(index)` for every chunk, each an artifact; the tensors (n, ...) of all, concatenated.
+
+        The key is made of `settings`, the images (clean or adversarial), f, the defense, the seed and, if
+        `seen`, the adversary's view.
+        """
+        settings = [settings, self.defense_key, self.view_key if seen else None]
+        parts = self._chunk_artifacts(kind, settings, compute, adversarial, title=kind)
+        return {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
+
+    def _chunk_artifacts(
+        self,
+        kind: str,
+        settings: Any,
+        compute: Callable[[int], dict[str, Tensor]],
+        adversarial: bool,
+        title: str,
+        accuracy: Callable[[Artifact], float] | None = None,
+    ) -> list[Artifact]:
+        image_keys = self.adversarial_keys if adversarial else self.data_keys
         if adversarial:
             assert len(self.adversarial) == len(self.chunks)  # made now, under a progress bar of their own
-
-        def run(index: int) -> Artifact:
-            rows, key = self.chunks[index], image_keys[index]
-            pixels = self.adversarial_images(index) if adversarial else self.images.pixels(rows)
-            return self._judge(model, pixels, rows, purpose, runs, key)
-
-        common = (self.classifier_key, defense_key, purpose, runs, experiment.seed, EVALUATION_VERSION)
+        common = [settings, self.classifier_key, self.experiment.seed]
         jobs = [
-            Job("evaluation", key_of("evaluation", image_key, *common), partial(run, i))
-            for i, image_key in enumerate(image_keys)
+            Job(kind, key_of(kind, key, common), lambda index=index: Artifact(compute(index)))  # type: ignore[misc]
+            for index, key in enumerate(image_keys)
         ]
-        title = f"{'adversarial' if adversarial else 'natural'}, {'defended' if defended else 'undefended'}"
-        parts = self._fetch_chunks(
-            f"{title}, {purpose}", jobs, lambda part: part.tensors["correct"].float().mean().item()
-        )
-        correct, margins = (
-            torch.cat([part.tensors[name] for part in parts], 1) for name in ("correct", "margin")
-        )
-        return Evaluation(correct, margins)
-
-    @torch.no_grad()
-    def _judge(
-        self, model: nn.Module, pixels: Tensor, rows: slice, purpose: str, runs: int, image_key: str
-    ) -> Artifact:
-        device = self.experiment.device
-        images, labels = pixels.to(device), self.images.labels[rows].to(device)
-        margins, correct = [], []
-        for number in range(runs):
-            # a defense that is not ours draws from the global generators
-            with seeded(self.experiment.seed, purpose, number, image_key):
-                logits = call(model, images, Draw(purpose, number, self.images.ids[rows]))
-            margins.append(margin(logits, labels))
-            correct.append(logits.argmax(1) == labels)
-        return Artifact({"correct": torch.stack(correct), "margin": torch.stack(margins)})
-
-    # common
-
-    def _to_device(self, module: nn.Module) -> nn.Module:
-        return freeze(module).to(self.experiment.device)
-
-    def _fetch(self, job: Job) -> Artifact:
-        artifact = self.experiment.store.fetch(job)
-        self._note(job, artifact)
-        return artifact
-
-    def _fetch_chunks(self, title: str, jobs: Sequence[Job], accuracy: Any) -> list[Artifact]:
-        """All chunks' artifacts in order, with a progress bar in images and the running accuracy."""
-        parts: dict[int, Artifact] = {}
-        done, total = 0, 0.0
-        with stage(title, len(self.images)) as bar:
-            for index, artifact in self.experiment.store.fetch_all(jobs):
-                parts[index] = artifact
-                self._note(jobs[index], artifact)
-                size = self.chunks[index].stop - self.chunks[index].start
-                done, total = done + size, total + size * accuracy(artifact)
-                bar.advance(size, accuracy=total / done)
-        return [parts[index] for index in range(len(jobs))]
-
-    def _note(self, job: Job, artifact: Artifact) -> None:
-        self._used.setdefault(job.kind, {})[job.key] = artifact.facts.get("seconds", 0.0)
-
-    @property
-    def used(self) -> dict[str, list[str]]:
-        """kind -> keys, sorted: workers that share the chunks meet them in different orders."""
-        return {kind: sorted(keys) for kind, keys in sorted(self._used.items())}
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """kind -> seconds that its artifacts took."""
-        return {kind: sum(keys.values()) for kind, keys in sorted(self._used.items())}
-
-
-def freeze(module: nn.Module) -> nn.Module:
-    """Evaluation mode, and no gradients for parameters: attacks need those of images alone."""
-    return module.eval().requires_grad_(False)
+        return self.ledger.fetch_chunks(title, jobs, self.chunks, accuracy)

@@ -9,6 +9,8 @@ from rich.table import Table
 TITLES = {
     "natural_accuracy": "natural accuracy",
     "robust_accuracy": "robust accuracy",
+    "robust_accuracy_vote": "  by majority vote over draws",
+    "robust_accuracy_all": "  right in every draw",
     "robust_accuracy_on_correct": "  on images f gets right",
     "robust_accuracy_on_perturbed": "  on perturbed images",
     "undefended_natural_accuracy": "natural accuracy, no defense",
@@ -35,9 +37,7 @@ def interval(estimate: Mapping[str, Any]) -> str:
 def print_summary(record: dict[str, Any], path: Any) -> None:
     """The record's main figures, and as the last line `record: PATH`."""
     config = record["config"]
-    names = {
-        group: config[group]["_target_"].rsplit(".", 1)[-1] for group in ("defense", "adversary", "attack")
-    }
+    names = {group: config[group]["_target_"].rsplit(".", 1)[-1] for group in ("defense", "attack")}
     attack = names["attack"] + (f" at eps {config['attack']['eps']:.4g}" if "eps" in config["attack"] else "")
     table = Table(
         title=f"{config['dataset']['name']}: {names['defense']} against {attack}", title_justify="left"
@@ -52,7 +52,7 @@ def print_summary(record: dict[str, Any], path: Any) -> None:
     console = Console(highlight=False, width=max(Console().width, 90))
     console.print(table)
     if record["facts"].get("adversary"):
-        console.print(f"adversary={names['adversary'].lower()}: {record['facts']['adversary']}")
+        console.print(record["facts"]["adversary"], soft_wrap=True)
     if record["smoke"]:
         console.print("scale=smoke: a check of the machinery, no measurement")
     print(f"record: {path}", flush=True)

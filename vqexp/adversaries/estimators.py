@@ -1,0 +1,38 @@
+"""How an attacker differentiates a preprocessor g: stand-ins with the same forward pass and a gradient."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqexp.defenses import Defense, Draw, call
+
+
+class _Identity(torch.autograd.Function):
+    """Forward g(x), backward the identity: exact in the forward pass, unlike x + (g(x) - x)."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, output: Tensor) -> Tensor:
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+class StraightThrough(Defense):
+    """g forward, the identity backward: the gradient of f is taken at g(x).
+
+    Athalye et al. 2018 (BPDA); journal, eq. 13. `defense` is any module that keeps the images' shape.
+    """
+
+    def __init__(self, defense: nn.Module) -> None:
+        super().__init__()
+        self.defense = defense
+        self.random = getattr(defense, "random", True)
+
+    def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
+        """(N, C, H, W) -> g(images), of the same shape."""
+        with torch.no_grad():
+            output = self.defense(images) if draw is None else call(self.defense, images, draw)
+        return _Identity.apply(images, output)

@@ -1,0 +1,171 @@
+"""What an attack sees: a module from images to logits, and the gradient of a loss through it."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vqexp.defenses import Draw, call
+
+# (logits (N, classes), labels (N,)) -> one term an image (N,)
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+DRAWS_A_CHUNK = 2**24
+
+
+class View(nn.Module):
+    """A fixed view: images (N, C, H, W) in [0, 1] -> logits (N, classes).
+
+    random: two calls on the same images differ. differentiable: it has a gradient to follow.
+    samples: draws that one gradient averages over.
+    """
+
+    random = False
+    differentiable = True
+    samples = 1
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def start(self, seed: int) -> None:
+        """Begin a chunk of images: all draws of the attack on it follow from `seed`, in [0, 2^31)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes): what attacks of other libraries take."""
+        return self.model(images)
+
+    def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+        """(gradient (N, C, H, W), loss (N,)) with respect to the images."""
+        images = images.detach().requires_grad_(True)
+        with torch.enable_grad():
+            terms = loss(self(images), labels)
+            (gradient,) = torch.autograd.grad(terms.sum(), images)
+        return gradient, terms.detach()
+
+    def one_draw(self) -> nn.Module:
+        """The same view on a single draw a call, for attacks that average by themselves."""
+        return self
+
+
+class RandomView(View):
+    """A view of a random defense, averaged over `samples` draws a call.
+
+    average: `loss` (the mean of the draws' loss gradients) or `output` (the loss of the mean softmax;
+    journal, eq. 14). `forward` is always the latter, as the log of the mean softmax, because a library
+    calls it once; over one draw both are the draw's own logits.
+    fixed: None for fresh draws at every call, which no evaluation ever sees; a purpose for that
+    purpose's draws 0 to samples - 1, the same at every call and for every image.
+    memory_limit: MiB that may be kept for the backward pass; more draws are taken one batch after the
+    other. None: 1024 on the CPU, 16384 elsewhere.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        samples: int = 1,
+        average: str = "loss",
+        fixed: str | None = None,
+        memory_limit: float | None = None,
+    ) -> None:
+        super().__init__(model)
+        self.samples, self.average, self.fixed, self.memory_limit = samples, average, fixed, memory_limit
+        self.random = fixed is None
+        self._next = 0
+        self._bytes: int | None = None
+
+    def start(self, seed: int) -> None:
+        """Fresh draws are numbered in the order of the calls, from a number of the chunk's own."""
+        self._next = seed * DRAWS_A_CHUNK
+
+    def one_draw(self) -> nn.Module:
+        """A view with the same position in the sequence of draws."""
+        view = RandomView(self.model, fixed=self.fixed, memory_limit=self.memory_limit)
+        view._next = self._next
+        return view
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of one draw, or the log of the mean softmax over `samples` draws."""
+        numbers = self._numbers()
+        group = max(1, self._at_once(images) // self.samples)
+        rows = torch.arange(len(images))
+        parts = [
+            self._output(images[i : i + group], rows[i : i + group], numbers)
+            for i in range(0, len(images), group)
+        ]
+        return torch.cat(parts)
+
+    def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+        """Average of the draws' gradients, or gradient at the mean output; as many images at once as fit."""
+        numbers = self._numbers()
+        group = max(1, self._at_once(images) // self.samples)
+        rows, gradients, losses = torch.arange(len(images)), [], []
+        for i in range(0, len(images), group):
+            some = images[i : i + group].detach().requires_grad_(True)
+            with torch.enable_grad():
+                terms = self._terms(some, rows[i : i + group], numbers, labels[i : i + group], loss)
+                gradients.append(torch.autograd.grad(terms.sum(), some)[0])
+            losses.append(terms.detach())
+        return torch.cat(gradients), torch.cat(losses)
+
+    def _terms(self, images: Tensor, rows: Tensor, numbers: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+        if self.average == "output":
+            return loss(self._output(images, rows, numbers), labels)
+        logits = self._logits(images, rows, numbers)
+        each = loss(logits.flatten(0, 1), labels.repeat(len(numbers)))
+        return each.view(len(numbers), -1).mean(0)
+
+    def _output(self, images: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:
+        logits = self._logits(images, rows, numbers)
+        return logits[0] if len(logits) == 1 else logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
+
+    def _logits(self, images: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:
+        """Logits (draws, n, classes). What does not fit is computed again on the way back."""
+        n, at_once = len(images), self._at_once(images)
+        draws = max(1, at_once // n)
+        parts = []
+        for i in range(0, len(numbers), draws):
+            some = numbers[i : i + draws]
+            ids = torch.zeros_like(rows) if self.fixed else rows
+            draw = Draw(self.fixed or "attack", some.repeat_interleave(n), ids.repeat(len(some)))
+            repeated = images.repeat(len(some), 1, 1, 1)
+            if torch.is_grad_enabled() and draws < len(numbers):
+                logits = checkpoint(call, self.model, repeated, draw, use_reentrant=False)
+            else:
+                logits = call(self.model, repeated, draw)
+            parts.append(logits.unflatten(0, (len(some), n)))
+        return torch.cat(parts)
+
+    def _numbers(self) -> Tensor:
+        first = 0 if self.fixed else self._next
+        if not self.fixed:
+            self._next += self.samples
+        return torch.arange(first, first + self.samples)
+
+    def _at_once(self, images: Tensor) -> int:
+        """How many images' draws fit into the limit, by what autograd keeps for one of them."""
+        if self._bytes is None:
+            self._bytes = kept_for_backward(self.model, images[:1].detach())
+        limit = self.memory_limit or (1024 if images.device.type == "cpu" else 16384)
+        return max(1, int(limit * 2**20 / max(1, self._bytes)))
+
+
+def kept_for_backward(model: nn.Module, image: Tensor) -> int:
+    """Bytes that autograd keeps for the backward pass of one image (1, C, H, W), parameters not counted."""
+    parameters = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    draw = Draw("attack", torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    kept = []  # alive until the end, lest two of them have one address
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        kept.append(call(model, image.clone().requires_grad_(True), draw))
+    return sum(sizes.values())

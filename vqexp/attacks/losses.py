@@ -1,0 +1,30 @@
+"""What attacks maximize: one term an image, from logits (N, classes) and labels (N,)."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from vqexp import metrics
+
+
+def ce(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy."""
+    return cross_entropy(logits, labels, reduction="none")
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Highest other logit less the label's (Carlini & Wagner 2017); > 0 is wrong."""
+    return -metrics.margin(logits, labels)
+
+
+def dlr(logits: Tensor, labels: Tensor) -> Tensor:
+    """Difference of logits ratio (Croce & Hein 2020, eq. 6): the margin over the first less the third.
+
+    Does not change with the scale of the logits. Needs three classes.
+    """
+    top = logits.topk(3, dim=1).values
+    return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "dlr": dlr, "margin": margin}

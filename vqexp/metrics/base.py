@@ -1,0 +1,90 @@
+"""What a metric is: it asks the stages of a run for what it needs and reduces that to numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from vqexp.data import Images
+from vqexp.metrics.estimate import Estimate
+
+
+@dataclass
+class Evaluation:
+    """predicted int16, correct bool, margin float32: all (runs, n)."""
+
+    predicted: Tensor
+    correct: Tensor
+    margin: Tensor
+
+
+class Run(Protocol):
+    """What `vqexp.pipeline.Stages` offers to a metric; every part is computed on demand and kept."""
+
+    @property
+    def images(self) -> Images:
+        """The test images, with labels and ids."""
+
+    @property
+    def chunks(self) -> list[slice]:
+        """Rows of each chunk."""
+
+    @property
+    def attacked(self) -> bool:
+        """There are adversarial images."""
+
+    @property
+    def classifier(self) -> nn.Module:
+        """f, on the device."""
+
+    @property
+    def defense(self) -> nn.Module:
+        """The defense, on the device."""
+
+    @property
+    def view(self) -> nn.Module:
+        """What the attack sees."""
+
+    def adversarial_images(self, index: int) -> Tensor:
+        """Adversarial images (n, C, H, W) of one chunk, on the CPU."""
+
+    def known(self, name: str) -> Tensor | None:
+        """What the attack knows of each image (n,), such as `perturbed`; None if it says nothing of it."""
+
+    def evaluate(self, *, adversarial: bool, defended: bool, purpose: str, runs: int) -> Evaluation:
+        """Predictions on all images under `runs` draws of `purpose`."""
+
+    def chunked(
+        self,
+        kind: str,
+        settings: Any,
+        compute: Callable[[int], dict[str, Tensor]],
+        *,
+        adversarial: bool,
+        seen: bool = False,
+    ) -> dict[str, Tensor]:
+        """`compute(index)` for every chunk, each kept in the store under `settings` and all that went before.
+
+        adversarial: on the adversarial images, else on the clean ones. seen: the adversary's view matters.
+        Returns the tensors (n, ...) of all chunks, concatenated.
+        """
+
+
+@dataclass
+class Measurement:
+    """estimates by name; counts: tensors that the record keeps for each image; facts: plain data."""
+
+    estimates: dict[str, Estimate]
+    counts: dict[str, Tensor] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Metric:
+    """Subclasses say what they measure."""
+
+    VERSION = 1  # raised whenever results change
+
+    def measure(self, run: Run) -> Measurement:
+        """The metric's numbers for one run."""
+        raise NotImplementedError

@@ -1,0 +1,113 @@
+"""What a run starts from: its images in chunks, and its classifier, trained or loaded."""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from vqexp.config import identity
+from vqexp.data import Images
+from vqexp.data.split import sha256_of_file
+from vqexp.pipeline.experiment import Experiment
+from vqexp.pipeline.ledger import Ledger
+from vqexp.store import Artifact, Job, key_of
+from vqexp.training import Standard
+
+
+class Foundation:
+    """Images and classifier of one experiment, computed on demand and at most once."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.ledger = Ledger(experiment.store)
+
+    # data
+
+    @cached_property
+    def images(self) -> Images:
+        """The test images of this run."""
+        return self.experiment.dataset.test()
+
+    @cached_property
+    def chunks(self) -> list[slice]:
+        """Rows of each chunk."""
+        size = self.experiment.attack.batch_size
+        return [
+            slice(start, min(start + size, len(self.images))) for start in range(0, len(self.images), size)
+        ]
+
+    @cached_property
+    def data_keys(self) -> list[str]:
+        """A key for each chunk of clean images: the file, how it is read, and the rows."""
+        dataset = self.experiment.dataset
+        form = {name: self.experiment.config["dataset"].get(name) for name in ("shape", "resize", "crop")}
+        fingerprint = dataset.fingerprint("test")
+        return [key_of("data", fingerprint, form, self.images.ids[rows].tolist()) for rows in self.chunks]
+
+    # classifier
+
+    @cached_property
+    def defense_key(self) -> str:
+        """What of the defense determines its results."""
+        return key_of(
+            identity(self.experiment.config["defense"], getattr(self.experiment.defense, "VERSION", 1))
+        )
+
+    @cached_property
+    def classifier_identity(self) -> dict[str, Any]:
+        """What determines f: its settings with those of its training and data, or with its checkpoint."""
+        experiment = self.experiment
+        config, dataset = experiment.config, experiment.dataset
+        settings: dict[str, Any] = {k: v for k, v in config["classifier"].items() if k != "checkpoint"}
+        if experiment.checkpoint is not None:
+            return {**settings, "checkpoint": sha256_of_file(experiment.checkpoint)}
+        training = experiment.training
+        if training is None:
+            return settings
+        return {
+            **settings,
+            "training": identity(config["training"], getattr(training, "VERSION", 1)),
+            "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
+            "defense": self.defense_key if getattr(training, "uses_defense", False) else None,
+            "seed": experiment.seed,
+        }
+
+    @cached_property
+    def classifier_key(self) -> str:
+        """Key of f."""
+        return key_of("classifier", self.classifier_identity)
+
+    @cached_property
+    def classifier(self) -> nn.Module:
+        """f, trained or loaded, ready for evaluation on the device."""
+        experiment = self.experiment
+        classifier = experiment.classifier()
+        training = experiment.training
+        if training is not None:
+            job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training))
+            trained = self.ledger.fetch(job)
+            classifier.load_state_dict(trained.tensors)
+        # channels_last is faster for convolutions on every device; the result is the same
+        return freeze(classifier).to(experiment.device).to(memory_format=torch.channels_last)
+
+    def _train(self, classifier: nn.Module, training: Standard) -> Artifact:
+        experiment = self.experiment
+        state = experiment.store.root / "training" / f"{self.classifier_key}.pt"
+        classifier.to(experiment.device)
+        history = training.fit(
+            classifier,
+            experiment.dataset.train(),
+            seed=experiment.seed,
+            device=experiment.device,
+            state_path=state,
+            logger=experiment.logger,
+        )
+        return Artifact(dict(classifier.state_dict()), history)
+
+    # adversarial images
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Evaluation mode, and no gradients for parameters: attacks need those of images alone."""
+    return module.eval().requires_grad_(False)

@@ -1,0 +1,56 @@
+"""Fetching artifacts with a progress bar, and a list of those that a run rests on."""
+
+from collections.abc import Callable, Sequence
+
+from vqexp.progress import stage
+from vqexp.store import Artifact, Job, Store
+
+
+class Ledger:
+    """Artifacts from `store`, each noted with the seconds it took, whenever that was."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._used: dict[str, dict[str, float]] = {}  # kind -> key -> seconds
+
+    def fetch(self, job: Job) -> Artifact:
+        """The artifact of `job`, computed if need be."""
+        artifact = self.store.fetch(job)
+        self._note(job, artifact)
+        return artifact
+
+    def fetch_chunks(
+        self,
+        title: str,
+        jobs: Sequence[Job],
+        chunks: Sequence[slice],
+        accuracy: Callable[[Artifact], float] | None = None,
+    ) -> list[Artifact]:
+        """All chunks' artifacts in order, with a bar in images and the running accuracy."""
+        parts: dict[int, Artifact] = {}
+        done, total = 0, 0.0
+        with stage(title, sum(rows.stop - rows.start for rows in chunks)) as bar:
+            for index, artifact in self.store.fetch_all(jobs):
+                parts[index] = artifact
+                self._note(jobs[index], artifact)
+                size = chunks[index].stop - chunks[index].start
+                done += size
+                if accuracy is None:
+                    bar.advance(size)
+                else:
+                    total += size * accuracy(artifact)
+                    bar.advance(size, accuracy=total / done)
+        return [parts[index] for index in range(len(jobs))]
+
+    def _note(self, job: Job, artifact: Artifact) -> None:
+        self._used.setdefault(job.kind, {})[job.key] = artifact.facts.get("seconds", 0.0)
+
+    @property
+    def used(self) -> dict[str, list[str]]:
+        """kind -> keys, sorted: workers that share the chunks meet them in different orders."""
+        return {kind: sorted(keys) for kind, keys in sorted(self._used.items())}
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """kind -> seconds that its artifacts took."""
+        return {kind: sum(keys.values()) for kind, keys in sorted(self._used.items())}
