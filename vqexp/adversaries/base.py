@@ -2,9 +2,16 @@
 
 from torch import nn
 
+from vqexp.errors import one_of
+
+COSTS = ("free", "single", "averaged")
+
 
 class Adversary:
-    """Subclasses say what they see, refuse what makes no sense, and build the view."""
+    """Subclasses say what they see, refuse what makes no sense, and build the view.
+
+    cost: what a gradient costs, one of `COSTS`; the scale says how many images each gets.
+    """
 
     VERSION = 1
     # False: the view is the bare classifier, so adversarial images serve every defense
@@ -14,6 +21,9 @@ class Adversary:
     # a number: the evaluation uses this many draws, which the attacker knows
     fixed_draws: int | None = None
     summary: str = ""
+
+    def __init__(self, *, cost: str) -> None:
+        one_of("adversary.cost", cost, COSTS)
 
     def check(self, defense: nn.Module) -> None:
         """Raise `ConfigError` if this adversary makes no sense against `defense`."""

@@ -37,7 +37,9 @@ class WhiteBox(Adversary):
         average: str = "loss",
         select: int = 10,
         memory_limit: float | None = None,
+        cost: str = "single",
     ) -> None:
+        super().__init__(cost=cost)
         one_of("adversary.gradient", gradient, self.GRADIENTS)
         check_number("adversary.samples", samples, low=1, integer=True)
         one_of("adversary.average", average, AVERAGES)

@@ -160,7 +160,7 @@ def _options(table: Table, cells: Mapping[tuple[str, str], Mapping[str, Any]]) -
         f"metric.runs={config['metric']['runs']}": {r["config"]["metric"]["runs"] for r in cells.values()},
     }
     usual = {f"metric.runs={config['scale']['runs']}", *table.common}
-    usual |= {f"dataset.n={config['scale'][cost]}" for cost in ("light", "heavy")}
+    usual |= {f"dataset.n={record['config']['scale']['n']}" for record in cells.values()}
     options += [option for option, values in counts.items() if option not in usual and len(values) == 1]
     return " ".join(options)
 
