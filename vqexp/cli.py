@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers
 from vqexp.errors import WorkError
 from vqexp.pipeline import read_record, run
+from vqexp.reports.audit_sweeper import AuditSweeper
 from vqexp.reports.summary import print_summary
 from vqexp.reports.sweeper import register_sweepers
 
@@ -40,7 +41,7 @@ def main() -> None:
     """Run; exit with 2 on bad input and 1 on a fault during work, with one line on stderr."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, not printed with a traceback
     register_resolvers()
-    register_sweepers()
+    register_sweepers(audit=AuditSweeper)
     try:
         job()
     except FAULTS as error:

@@ -38,11 +38,17 @@ class CheckedSweeper(BasicSweeper):
         )
         for batch in self.split_arguments(overrides, self.max_batch_size):
             for job in batch:
-                config = loader.load_sweep_config(self.config, list(job))
-                with open_dict(config):
-                    config.pop("hydra")
-                prepare(config, check_store=False)
+                self.check(list(job))
         return super().sweep(arguments)
+
+    def check(self, job: list[str]) -> None:
+        """Raise `ConfigError` if a run's settings are wrong."""
+        assert self.hydra_context is not None
+        assert self.config is not None
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, job)
+        with open_dict(config):
+            config.pop("hydra")
+        prepare(config, check_store=False)
 
 
 class TableSweeper(CheckedSweeper):
@@ -52,13 +58,18 @@ class TableSweeper(CheckedSweeper):
         self, overrides: Sequence[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
         """One job a cell, in the order of the columns, so that cheap ones come first."""
-        shared = [
+        shared = self.shared(overrides)
+        jobs = [cell.overrides + shared for cell in self.table().cells()]
+        return BasicSweeper.split_arguments([], None) if not jobs else [jobs]
+
+    @staticmethod
+    def shared(overrides: Sequence[Override]) -> list[str]:
+        """What of the command line goes to every cell."""
+        return [
             override.input_line
             for override in overrides
             if override.input_line and not override.input_line.lstrip("+").startswith("table")
         ]
-        jobs = [cell.overrides + shared for cell in self.table().cells()]
-        return BasicSweeper.split_arguments([], None) if not jobs else [jobs]
 
     def table(self) -> Table:
         """The table that the config describes."""
@@ -75,12 +86,14 @@ class TableSweeper(CheckedSweeper):
         return returns
 
 
-def register_sweepers() -> None:
-    """Make them known to Hydra: `basic` is then the checked one, `table` is chosen by a table's config."""
+def register_sweepers(**more: type[CheckedSweeper]) -> None:
+    """Make them known to Hydra: `basic` is then the checked one; a table's config chooses another."""
     plugins = Plugins.instance()
     _pose_as_plugin_module()
-    for name, sweeper in (("basic", CheckedSweeper), ("table", TableSweeper)):
+    sweepers: dict[str, type[CheckedSweeper]] = {"basic": CheckedSweeper, "table": TableSweeper, **more}
+    for name, sweeper in sweepers.items():
         sweeper.__module__ = PLUGIN_MODULE
+        globals()[sweeper.__name__] = sweeper
         plugins.register(sweeper)
         node = {"_target_": f"{PLUGIN_MODULE}.{sweeper.__name__}", "max_batch_size": None, "params": None}
         ConfigStore.instance().store(group="hydra/sweeper", name=name, node=node)
