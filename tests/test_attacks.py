@@ -453,7 +453,7 @@ BUDGET = {"steps": 3, "step_size": 0.1}
         (PGD, {**BUDGET, "norm": "l7"}, r"attack\.norm is 'l7'; it must be one of linf, l2"),
         (FGSM, {"eps": -1}, r"attack\.eps is -1; it must be a number >= 0"),
         (FGSM, {"batch_size": 0}, r"attack\.batch_size is 0; it must be an integer >= 1"),
-        (AutoAttack, {"version": "foo"}, r"attack\.version is 'foo'; it must be one of standard, plus"),
+        (AutoAttack, {"version": "foo"}, r"attack\.version is 'foo'; it must be one of standard, plus, rand"),
         (AutoAttack, {"steps": 0}, r"attack\.steps is 0; it must be an integer >= 1"),
         (AutoAttack, {"queries": 0}, r"attack\.queries is 0; it must be an integer >= 1"),
         (AutoAttack, {"norm": "l7"}, r"attack\.norm is 'l7'; it must be one of linf, l2"),

@@ -28,6 +28,10 @@ class Adversary:
     def check(self, defense: nn.Module) -> None:
         """Raise `ConfigError` if this adversary makes no sense against `defense`."""
 
+    def sees_randomness(self, defense: nn.Module) -> bool:
+        """Whether the view of `defense` is random, before there is one."""
+        return self.sees_defense and self.fixed_draws is None and bool(getattr(defense, "random", True))
+
     def view(self, classifier: nn.Module, defense: nn.Module) -> nn.Module:
         """What the attack differentiates: images (N, C, H, W) in [0, 1] -> logits; a `View` if random."""
         raise NotImplementedError

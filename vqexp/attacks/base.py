@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, View
 from vqexp.errors import WorkError, check_number, one_of
 
@@ -44,6 +45,9 @@ class Attack:
         one_of("attack.norm", norm, NORMS)
         check_number("attack.batch_size", batch_size, low=1, integer=True)
         self.eps, self.norm, self.batch_size = float(eps), norm, batch_size
+
+    def check(self, adversary: Adversary, defense: nn.Module) -> None:
+        """Raise `ConfigError` if this attack makes no sense on what `adversary` sees of `defense`."""
 
     def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
         """Adversarial images for one chunk; all randomness comes from `seed`."""
