@@ -1,7 +1,20 @@
 """Metrics: what is measured on the defended classifier."""
 
 from vqexp.metrics.accuracy import Accuracy, margin
-from vqexp.metrics.base import Evaluation, Measurement, Metric, Run
-from vqexp.metrics.estimate import Estimate, proportion
+from vqexp.metrics.base import Evaluation, Measurement, Metric, Run, Setup
+from vqexp.metrics.estimate import Estimate, average, proportion
+from vqexp.metrics.gradients import Gradients
 
-__all__ = ["Accuracy", "Estimate", "Evaluation", "Measurement", "Metric", "Run", "margin", "proportion"]
+__all__ = [
+    "Accuracy",
+    "Estimate",
+    "Evaluation",
+    "Gradients",
+    "Measurement",
+    "Metric",
+    "Run",
+    "Setup",
+    "average",
+    "margin",
+    "proportion",
+]

@@ -85,6 +85,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     if isinstance(experiment.defense, Defense):
         experiment.defense.check(experiment.dataset.shape)
     experiment.adversary.check(experiment.defense)
+    experiment.metric.check(experiment)
     if trained or experiment.checkpoint is not None:
         experiment.classifier()  # a wrong setting or checkpoint shows now
     experiment.dataset.check(("test", "train") if trained else ("test",))
