@@ -19,6 +19,26 @@ class Evaluation:
     margin: Tensor
 
 
+class Setup(Protocol):
+    """What `vqexp.pipeline.Experiment` offers to a metric's check: components, and no results yet."""
+
+    @property
+    def dataset(self) -> Any:
+        """The dataset, with its `shape`."""
+
+    @property
+    def defense(self) -> nn.Module:
+        """The defense."""
+
+    @property
+    def adversary(self) -> Any:
+        """The adversary."""
+
+    @property
+    def attack(self) -> Any:
+        """The attack; nothing is attacked unless it `perturbs`."""
+
+
 class Run(Protocol):
     """What `vqexp.pipeline.Stages` offers to a metric; every part is computed on demand and kept."""
 
@@ -48,6 +68,9 @@ class Run(Protocol):
 
     def adversarial_images(self, index: int) -> Tensor:
         """Adversarial images (n, C, H, W) of one chunk, on the CPU."""
+
+    def inputs(self, index: int, adversarial: bool) -> Tensor:
+        """Clean or adversarial images (n, C, H, W) of one chunk, on the device."""
 
     def known(self, name: str) -> Tensor | None:
         """What the attack knows of each image (n,), such as `perturbed`; None if it says nothing of it."""
@@ -84,6 +107,9 @@ class Metric:
     """Subclasses say what they measure."""
 
     VERSION = 1  # raised whenever results change
+
+    def check(self, setup: Setup) -> None:
+        """Raise `ConfigError` if this metric makes no sense here; called before any work."""
 
     def measure(self, run: Run) -> Measurement:
         """The metric's numbers for one run."""

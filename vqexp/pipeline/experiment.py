@@ -86,6 +86,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
         experiment.defense.check(experiment.dataset.shape)
     experiment.adversary.check(experiment.defense)
     experiment.attack.check(experiment.adversary, experiment.defense)
+    experiment.metric.check(experiment)
     if trained or experiment.checkpoint is not None:
         experiment.classifier()  # a wrong setting or checkpoint shows now
     experiment.dataset.check(("test", "train") if trained else ("test",))

@@ -200,7 +200,14 @@ class Stages(Foundation):
         `seen`, the adversary's view.
         """
         settings = [settings, self.defense_key, self.view_key if seen else None]
-        parts = self._chunk_artifacts(kind, settings, compute, adversarial, title=kind)
+        image_keys = self.adversarial_keys if adversarial else self.data_keys
+
+        def reproducible(index: int) -> dict[str, Tensor]:
+            # a defense that is not ours draws from the global generators
+            with seeded(self.experiment.seed, kind, image_keys[index]):
+                return compute(index)
+
+        parts = self._chunk_artifacts(kind, settings, reproducible, adversarial, title=kind)
         return {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
 
     def _chunk_artifacts(

@@ -58,12 +58,15 @@ def _gradients(findings: Mapping[str, Finding]) -> list[Check]:
         if finding.kind != "gradients":
             continue
         metrics = finding.record["metrics"]
-        zero, bad = metrics["zero_gradients"]["mean"], metrics["nonfinite_gradients"]["mean"]
+        zero, bad = (
+            metrics["natural_gradient_all_zero"]["mean"],
+            metrics["natural_gradient_not_finite"]["mean"],
+        )
         name = label.removeprefix("gradients: ")
         detail = (
             f"{100 * zero:.1f} % of images have a gradient of zero, {100 * bad:.1f} % one that is not "
-            f"finite; mean norm {metrics['gradient_norm']['mean']:.3g}, cosine between draws "
-            f"{metrics['gradient_cosine']['mean']:.2f}"
+            f"finite; mean norm {_number(metrics['natural_gradient_norm'])}, cosine between draws "
+            f"{_number(metrics['natural_gradient_cosine'])}"
         )
         checks.append(Check(f"{name} does not vanish", zero <= FEW_ZEROS and bad == 0, detail, masking=True))
     return checks
@@ -143,3 +146,7 @@ def _member(finding: Finding) -> Member:
 
 def _points(value: float) -> str:
     return f"{100 * value:.1f} points"
+
+
+def _number(estimate: Mapping[str, Any]) -> str:
+    return "-" if estimate["mean"] is None else f"{estimate['mean']:.3g}"
