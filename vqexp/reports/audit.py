@@ -20,10 +20,11 @@ CURVES = {
 class Audit(Table):
     """A table whose rows are attacks on one defense, as `conf/table/audit.yaml` describes them.
 
-    strong: overrides of rows marked `strong`. curves: setting -> {values, adversaries, overrides}.
-    gradients: rows of `metric=gradients`. without: parts of labels that are left out.
+    judged: overrides of all rows but the gradients. strong: overrides of rows marked `strong`.
+    curves: setting -> {values, adversaries, overrides}. gradients: rows of `metric=gradients`. without: parts of labels that are left out.
     """
 
+    judged: list[str] = field(default_factory=list)
     strong: list[str] = field(default_factory=list)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
     gradients: list[dict[str, Any]] = field(default_factory=list)
@@ -33,7 +34,7 @@ class Audit(Table):
         """Members, curves and gradients alike: label, kind, adversaries, overrides."""
         rows = []
         for row in self.rows:
-            own = [*(self.strong if row.get("strong") else []), *row.get("overrides", [])]
+            own = [*self.judged, *(self.strong if row.get("strong") else []), *row.get("overrides", [])]
             own.append("dataset.n=${scale.audit.members}")
             rows.append({**row, "overrides": own})
         for name, curve in self.curves.items():

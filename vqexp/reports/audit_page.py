@@ -156,10 +156,9 @@ def _provenance(result: AuditResult) -> list[str]:
     devices = sorted({p["device"] for p in all_of})
     dates = sorted(p["date"][:10] for p in all_of)
     violation = max(finding.record["facts"].get("violation", 0.0) for finding in result.findings.values())
-    seconds = sum(sum(p["seconds"].values()) for p in all_of)
     return [
-        f"Commit {', '.join(commits)}; {', '.join(devices)}; {dates[0]} to {dates[-1]}; {seconds:.0f} s of "
-        f"work; largest violation of the ball or the box {violation:.1e}."
+        f"Commit {', '.join(commits)}; {', '.join(devices)}; {dates[0]} to {dates[-1]}; largest violation "
+        f"of the ball or the box {violation:.1e}."
     ]
 
 
