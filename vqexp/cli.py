@@ -28,7 +28,8 @@ def job(config: DictConfig) -> str:
     hydra_config = HydraConfig.get()
     sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
-        path = run(config, Path(hydra_config.sweep.dir).name if sweep else None)
+        group = Path(hydra_config.sweep.dir).name if sweep else None
+        path = run(config, group, list(hydra_config.overrides.task))
     except FAULTS as error:
         if sweep:
             raise  # Hydra says which run of the sweep it was

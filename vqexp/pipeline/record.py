@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def record_key(stages: Stages) -> str:
     return key_of("record", settings, stages.ledger.used)
 
 
-def write_record(stages: Stages, found: Measurement, facts: dict[str, Any]) -> Path:
+def write_record(
+    stages: Stages, found: Measurement, facts: dict[str, Any], overrides: Sequence[str] = ()
+) -> Path:
     """Write the record, and beside it the per-image counts; an existing one of the same key stays.
 
     Returns the record's path.
@@ -46,6 +49,7 @@ def write_record(stages: Stages, found: Measurement, facts: dict[str, Any]) -> P
         "key": key,
         "smoke": config["scale"]["name"] == "smoke",
         "config": {name: value for name, value in config.items() if name not in ("reported", "table")},
+        "overrides": [text for text in overrides if not text.startswith(("reported=", "store.root="))],
         "classifier": stages.classifier_identity,
         "metrics": {name: estimate.to_dict() for name, estimate in found.estimates.items()},
         "reported": config.get("reported"),

@@ -21,7 +21,8 @@ class Audit(Table):
     """A table whose rows are attacks on one defense, as `conf/table/audit.yaml` describes them.
 
     judged: overrides of all rows but the gradients. strong: overrides of rows marked `strong`.
-    curves: setting -> {values, adversaries, overrides}. gradients: rows of `metric=gradients`. without: parts of labels that are left out.
+    curves: setting -> {values, adversaries, overrides}. gradients: rows of `metric=gradients`.
+    without: parts of labels that are left out.
     """
 
     judged: list[str] = field(default_factory=list)

@@ -10,7 +10,7 @@ from vqexp.metrics import Member, WorstCase, worst_case
 from vqexp.reports.audit import KINDS, Audit
 from vqexp.reports.evidence import Check, Finding, curve, evidence, verdict
 from vqexp.reports.summary import interval, percent
-from vqexp.store import Store
+from vqexp.store import Store, key_of
 
 
 @dataclass(frozen=True)
@@ -167,3 +167,47 @@ def write_page(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+def audit_pages(audit: Audit, records: Sequence[Mapping[str, Any]], store: Store) -> dict[str, str]:
+    """name -> page for every (dataset, classifier, defense) that has records of the audit."""
+    groups: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for record in records:
+        if not record["reported"] or record["reported"]["table"] != audit.name:
+            continue
+        config = record["config"]
+        about = key_of(
+            config["dataset"]["name"], config["dataset"]["eps"], record["classifier"], config["defense"]
+        )
+        defense = config["defense"]["_target_"].rsplit(".", 1)[-1].lower()
+        name = f"{config['dataset']['name']}-{defense}-{about[:6]}"
+        rows, label = groups.setdefault(name, {}), record["reported"]["row"]
+        if label not in rows or _weight(record) > _weight(rows[label]):
+            rows[label] = record
+    order = {row["label"]: place for place, row in enumerate(audit.all_rows())}
+    pages = {}
+    for name, rows in sorted(groups.items()):
+        known = {
+            label: rows[label]
+            for label in sorted(rows, key=lambda label: order.get(label, 0))
+            if label in order
+        }
+        pages[name] = audit_page(read_audit(audit, known, store, {}), _command(audit, known))
+    return pages
+
+
+def _weight(record: Mapping[str, Any]) -> tuple[int, str]:
+    return record["config"]["dataset"]["n"] or 10**9, record["provenance"]["date"]
+
+
+def _command(audit: Audit, records: Mapping[str, Mapping[str, Any]]) -> str:
+    """What all rows were told, apart from what the audit itself tells them; FILE for a file."""
+    rows = [record["overrides"] for record in records.values()]
+    own = {*audit.common, *audit.judged, *audit.strong, "metric=gradients", "attack=none"}
+    shared = [text for text in rows[0] if all(text in other for other in rows) and text not in own]
+    shown = [
+        "classifier.checkpoint=FILE" if text.startswith("classifier.checkpoint=") else text
+        for text in dict.fromkeys(shared)
+        if not text.startswith("dataset.root=")
+    ]
+    return " ".join(["python run.py -m", f"table={audit.name}", *shown])
