@@ -9,7 +9,7 @@ from vqexp.reports.table import Cell, Table
 
 KINDS = ("white_box", "oblivious", "transfer", "black_box")  # whose worst case counts
 CURVES = {
-    "eps": "attack.eps=${{mul:{value},${{dataset.eps}}}}",
+    "eps": "attack.eps='${{mul:{value},${{dataset.eps}}}}'",
     "steps": "attack.steps={value}",
     "restarts": "attack.restarts={value}",
     "samples": "adversary.samples={value}",

@@ -70,7 +70,7 @@ def audit_page(result: AuditResult, command: str) -> str:
         "are not reported.",
         "",
         *_members(result),
-        *(f"- {label}: left out, {reason}" for label, reason in result.left_out.items()),
+        *_left_out(result.left_out),
         "",
         "## Evidence",
         "",
@@ -132,11 +132,18 @@ def _members(result: AuditResult) -> list[str]:
     return lines
 
 
+def _left_out(left_out: Mapping[str, str]) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for label, reason in left_out.items():
+        by_reason.setdefault(reason, []).append(label)
+    return ["", *(f"- Left out ({reason}): {', '.join(labels)}." for reason, labels in by_reason.items())]
+
+
 def _curves(result: AuditResult) -> list[str]:
     lines = []
     for setting in ("eps", "steps", "restarts", "samples"):
         points = curve(result.findings, setting)
-        if not points:
+        if len(points) < 2:
             continue
         estimates = [finding.record["metrics"]["robust_accuracy"] for _, finding in points]
         lines += [

@@ -22,6 +22,7 @@ class AuditSweeper(TableSweeper):
     """Runs the rows of an audit; a row takes the first of its adversaries that makes sense."""
 
     _cells: list[Cell]
+    _jobs: list[list[str]]
     _left_out: dict[str, str]
 
     def split_arguments(  # type: ignore[override]
@@ -29,23 +30,27 @@ class AuditSweeper(TableSweeper):
     ) -> list[list[list[str]]]:
         """One job a row. What makes no sense is left out with its reason; any other bad setting is raised."""
         shared = self.shared(overrides)
-        self._cells, self._left_out = [], dict[str, str]()
+        self._cells, self._jobs, self._left_out = [], [], {}
         for choices in self.audit().attempts():
             self._choose(choices, shared)
         if not self._cells:
             reasons = "; ".join(f"{label}: {reason}" for label, reason in self._left_out.items())
             raise ConfigError(f"table=audit has no row to run here ({reasons})")
-        return [[cell.overrides + shared for cell in self._cells]]
+        return [self._jobs]
 
     def _choose(self, choices: Sequence[Cell], shared: list[str]) -> None:
         reasons = []
         for cell in choices:
+            # what the command line says of the accuracies is not for a row of another metric
+            other = any(text.startswith("metric=") for text in cell.overrides)
+            job = cell.overrides + [text for text in shared if not (other and text.startswith("metric."))]
             try:
-                self.check(cell.overrides + shared)
+                self.check(job)
             except SenselessError as error:
                 reasons.append(str(error))
             else:
                 self._cells.append(cell)
+                self._jobs.append(job)
                 return
         self._left_out[choices[0].row] = reasons[0]
 
