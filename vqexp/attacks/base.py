@@ -38,6 +38,7 @@ class Attack:
     """
 
     VERSION = 1
+    needs_gradient = True  # of the view; False: its logits are enough
     perturbs = True  # False: there is nothing to attack and no adversarial image
 
     def __init__(self, *, eps: float, norm: str = "linf", batch_size: int = 100, cost: str = "light") -> None:
