@@ -2,11 +2,13 @@
 
 from vqexp.metrics.accuracy import Accuracy, margin
 from vqexp.metrics.base import Evaluation, Measurement, Metric, Run, Setup
+from vqexp.metrics.certified import Certified, certified_accuracy, certified_error, vote_certificate
 from vqexp.metrics.estimate import Estimate, average, proportion
 from vqexp.metrics.gradients import Gradients
 
 __all__ = [
     "Accuracy",
+    "Certified",
     "Estimate",
     "Evaluation",
     "Gradients",
@@ -15,6 +17,9 @@ __all__ = [
     "Run",
     "Setup",
     "average",
+    "certified_accuracy",
+    "certified_error",
     "margin",
     "proportion",
+    "vote_certificate",
 ]
