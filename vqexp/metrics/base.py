@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from vqexp.data import Images
+from vqexp.errors import one_of
 from vqexp.metrics.estimate import Estimate
 
 
@@ -103,10 +104,19 @@ class Measurement:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+COSTS = ("light", "heavy", "extreme")
+
+
 class Metric:
-    """Subclasses say what they measure."""
+    """Subclasses say what they measure.
+
+    cost: how dear an image is, one of `COSTS`; the scale says how many images each gets.
+    """
 
     VERSION = 1  # raised whenever results change
+
+    def __init__(self, *, cost: str = "light") -> None:
+        one_of("metric.cost", cost, COSTS)
 
     def check(self, setup: Setup) -> None:
         """Raise `ConfigError` if this metric makes no sense here; called before any work."""

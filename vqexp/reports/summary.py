@@ -19,6 +19,8 @@ TITLES = {
     "undefended_accuracy": "robust accuracy, no defense",
     "perturbed": "images perturbed",
     "autoattack_flags": "AutoAttack's own verdict on its view",
+    "certified_accuracy": "certified accuracy (journal, Proposition 1)",
+    "certified": "  images certified above zero",
     **{
         f"{kind}_gradient_{name}": f"{title}, {kind} images"
         for kind in ("natural", "adversarial")
@@ -81,6 +83,8 @@ def print_summary(record: dict[str, Any], path: Any) -> None:
     console.print(table)
     if record["facts"].get("adversary"):
         console.print(record["facts"]["adversary"], soft_wrap=True)
+    if record["facts"].get("note"):
+        console.print(record["facts"]["note"], soft_wrap=True)
     if record["smoke"]:
         console.print("scale=smoke: a check of the machinery, no measurement")
     print(f"record: {path}", flush=True)
