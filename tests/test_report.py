@@ -7,8 +7,8 @@ import pytest
 
 from vqexp import results
 from vqexp.errors import ConfigError
-from vqexp.reports.report import read_table, write
-from vqexp.reports.table import load_table
+from vqexp.reports.report import write
+from vqexp.reports.table import load_table, read_table
 
 TABLE = ["-m", "table=vq_table2", "table.common=['adversary=oblivious']", "table.only_rows=[RandDisc]"]
 SMALL = ["training.epochs=1", "dataset.n=16", "metric.runs=2", "table.only_columns=[natural,pgd]"]
@@ -36,7 +36,7 @@ def test_the_report_shows_reported_beside_measured(store, tmp_path):
     assert cells[8:] == ["2", "16"]
     low, high = robust["ci95"]
     assert cells[5].startswith("**") == (not low <= 0.1082 <= high)
-    assert "| Trades | pgd | 53.18 | quoted |" in page
+    assert "| BS | pgd | 51.67 | quoted |" in page
     missing = next(line for line in page.splitlines() if line.startswith("| swRD (s=3, k=25) | autoattack"))
     assert "table.only_columns=[autoattack] table.only_rows=['swRD (s=3, k=25)']" in missing
     with open(tmp_path / "results" / "vq_table2.csv") as file:
@@ -67,13 +67,13 @@ def test_smoke_runs_are_refused_as_measurements(store, tmp_path):
 
 
 def table(name):
-    from vqexp.reports.report import CONF
+    from vqexp.config import CONF
 
     return read_table(CONF / "table" / f"{name}.yaml")
 
 
 def test_every_table_names_its_cells_once():
-    from vqexp.reports.report import CONF
+    from vqexp.config import CONF
 
     for path in (CONF / "table").glob("*.yaml"):
         cells = read_table(path).cells(quoted=True)

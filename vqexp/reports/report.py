@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from vqexp import results
-from vqexp.config import CONF
 from vqexp.errors import ConfigError
 from vqexp.reports.summary import interval, percent
-from vqexp.reports.table import Cell, Table, difference, load_table, reported_text
+from vqexp.reports.table import Cell, Table, all_tables, difference, reported_text
 from vqexp.store import key_of, write_atomically
 
 # the settings that a training's command names
@@ -38,8 +36,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     records = [record for record in results.records(store) if not record["smoke"] and record["reported"]]
     if not records:
         raise ConfigError(f"{store} has no records of tables; `make reproduce-tables` makes them")
-    tables = [read_table(path) for path in sorted((CONF / "table").glob("*.yaml"))]
-    tables.sort(key=lambda table: not any(cell.reported for cell in table.cells()))  # the papers' own first
+    tables = all_tables()
     written, pages = [], [HEADER]
     for table in tables:
         by_classifier = measured_cells(table, records)
@@ -79,13 +76,6 @@ Frame solid and blue: f is right about the image; dotted and orange: it is wrong
 
 ![clean, adversarial and quantized images of {name}](pictures/{path.name})
 """
-
-
-def read_table(path: Path) -> Table:
-    """A table's config, apart from its choice of a sweeper."""
-    settings = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(settings, dict)
-    return load_table({str(name): value for name, value in settings.items() if name != "defaults"})
 
 
 def measured_cells(

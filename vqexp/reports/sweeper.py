@@ -82,7 +82,7 @@ class TableSweeper(CheckedSweeper):
         """Run the cells, then print the table with what was measured beside what was reported."""
         returns = super().sweep(arguments)
         paths = [result.return_value for batch in returns for result in batch]
-        print_table(self.table(), paths)
+        print_table(self.table(), self.table().cells(), paths)
         return returns
 
 

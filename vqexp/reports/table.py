@@ -6,16 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from vqexp.config import CONF
 from vqexp.errors import ConfigError, one_of, require
 from vqexp.reports.summary import interval, percent
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table. reported: [mean, std] in percent, [mean], or None."""
+    """One number of a table. reported: [mean, std] in percent, [mean], or None.
+
+    series, panel and x place it in a figure; in a table the row is the series.
+    """
 
     row: str
     column: str
@@ -23,15 +28,33 @@ class Cell:
     overrides: list[str]
     reported: list[float] | None
     quoted: bool = False
+    training: str | None = None
+    series: str = ""
+    panel: str = ""
+    x: float | None = None
+
+    @property
+    def settings(self) -> list[str]:
+        """The overrides that determine the number: all but the reported value."""
+        return [override for override in self.overrides if not override.startswith("reported=")]
+
+    @property
+    def setup(self) -> tuple[str, ...]:
+        """Dataset and, where the cell names one, classifier: cells that can share an f."""
+        groups = ("dataset=", "classifier=", "classifier.name=", "training=")
+        return tuple(override for override in self.overrides if override.startswith(groups))
 
 
 @dataclass(frozen=True)
 class Table:
     """A table of a paper, as `conf/table/*.yaml` describes it.
 
-    columns: name -> {title, metric, overrides}; rows: label -> {overrides, reported: {column: [mean, std]}}.
-    A row with `quoted: true` quotes other papers and is not run. only_rows, only_columns: null, or those to
-    run; rows by a part of their label.
+    columns: name -> {metric, overrides, reported_as}; `reported_as` names the column whose reported values
+    hold for this one too. rows: label -> {overrides, reported: {column: [mean, std]}}; a row's `metric`
+    replaces its columns'. A row with `quoted: true` quotes other papers and is not run; `training` then
+    names the training that would measure it. claims: what the paper says of the numbers
+    (`vqexp.reports.claims`). only_rows, only_columns: null, or those to run; rows by their label or, if it
+    is no row's, by a part of it. page, roles: for a table that reduces its rows in a way of its own.
     """
 
     name: str
@@ -43,6 +66,9 @@ class Table:
     only_rows: list[str] | None = None
     only_columns: list[str] | None = None
     notes: list[str] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    page: Any = None
+    roles: Any = None
 
     def cells(self, *, quoted: bool = False) -> list[Cell]:
         """The cells to run, column by column; with `quoted` also those that are not run."""
@@ -51,24 +77,31 @@ class Table:
             if self.only_columns is not None and name not in self.only_columns:
                 continue
             for row in self.rows:
-                if self.only_rows is not None and not any(part in row["label"] for part in self.only_rows):
+                if not self._wanted(row["label"]):
                     continue
-                if name not in row.get("reported", self.columns):
+                if "reported" in row and column.get("reported_as", name) not in row["reported"]:
                     continue
                 cell = self._cell(row, name, column)
                 if quoted or not cell.quoted:
                     cells.append(cell)
         return cells
 
+    def _wanted(self, label: str) -> bool:
+        if self.only_rows is None:
+            return True
+        labels = {row["label"] for row in self.rows}
+        return any(label == part or (part not in labels and part in label) for part in self.only_rows)
+
     def _cell(self, row: Mapping[str, Any], name: str, column: Mapping[str, Any]) -> Cell:
-        reported = row.get("reported", {}).get(name)
+        reported = row.get("reported", {}).get(column.get("reported_as", name))
+        metric = row.get("metric", column["metric"])
         overrides = [*self.common, *row.get("overrides", []), *column.get("overrides", [])]
         mean, std = [*(reported or []), None, None][:2]
         claim = {
             "table": self.name,
             "row": row["label"],
             "column": name,
-            "metric": column["metric"],
+            "metric": metric,
             "mean": mean,
             "std": std,
             "source": self.source,
@@ -76,7 +109,18 @@ class Table:
         # JSON is within Hydra's grammar for dictionaries but for the quotes around the names
         text = ",".join(f"{key}:{json.dumps(value)}" for key, value in claim.items())
         overrides.append(f"reported={{{text}}}")
-        return Cell(row["label"], name, column["metric"], overrides, reported, row.get("quoted", False))
+        return Cell(
+            row=row["label"],
+            column=name,
+            metric=metric,
+            overrides=overrides,
+            reported=reported,
+            quoted=row.get("quoted", False),
+            training=row.get("training"),
+            series=row.get("series", row["label"]),
+            panel=row.get("panel", ""),
+            x=row.get("x"),
+        )
 
 
 def load_table(settings: Mapping[str, Any]) -> Table:
@@ -95,16 +139,38 @@ def load_table(settings: Mapping[str, Any]) -> Table:
     return table
 
 
-def print_table(table: Table, paths: Sequence[str | Path]) -> None:
+def read_settings(path: Path) -> dict[str, Any]:
+    """A table's or figure's config as plain data, apart from its choice of a sweeper."""
+    settings = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(settings, dict)
+    return {str(name): value for name, value in settings.items() if name != "defaults"}
+
+
+def read_table(path: Path) -> Table:
+    """A table from its file in `conf/table`."""
+    return load_table(read_settings(path))
+
+
+def all_tables() -> list[Table]:
+    """The tables of `conf/table`, those of the papers first."""
+    tables = [read_table(path) for path in sorted((CONF / "table").glob("*.yaml"))]
+    return sorted(tables, key=lambda table: not any(cell.reported for cell in table.cells()))
+
+
+def print_table(table: Table, cells: Sequence[Cell], paths: Sequence[str | Path]) -> None:
     """Reported beside measured, a line a cell; `paths` are the cells' records in order."""
     shown = RichTable(title=f"{table.title} ({table.source})", title_justify="left")
     for heading in ("row", "column", "reported", "measured", "95 % interval", "difference", "runs", "n"):
         shown.add_column(heading)
-    for cell, path in zip(table.cells(), paths, strict=True):
+    for cell, path in zip(cells, paths, strict=True):
         estimate = json.loads(Path(path).read_text())["metrics"][cell.metric]
         shown.add_row(cell.row, cell.column, *comparison(cell.reported, estimate))
-    console = Console(highlight=False)
-    Console(highlight=False, width=max(console.width, 120)).print(shown)
+    wide_console().print(shown)
+
+
+def wide_console() -> Console:
+    """A console of at least 120 columns, also where the output is no terminal."""
+    return Console(highlight=False, width=max(Console().width, 120))
 
 
 def comparison(reported: Sequence[float] | None, estimate: Mapping[str, Any]) -> tuple[str, ...]:
