@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from vqexp.errors import require
@@ -21,7 +22,7 @@ class Audit(Table):
     """A table whose rows are attacks on one defense, as `conf/table/audit.yaml` describes them.
 
     judged: overrides of all rows but the gradients. strong: overrides of rows marked `strong`.
-    curves: setting -> {values, adversaries, overrides}. gradients: rows of `metric=gradients`.
+    curves: setting -> {values, series, overrides}. gradients: rows of `metric=gradients`.
     without: parts of labels that are left out.
     """
 
@@ -39,14 +40,15 @@ class Audit(Table):
             own.append("dataset.n=${scale.audit.members}")
             rows.append({**row, "overrides": own})
         for name, curve in self.curves.items():
-            for value in curve["values"]:
-                own = [
-                    *curve["overrides"],
-                    CURVES[name].format(value=value),
-                    "dataset.n=${scale.audit.curves}",
-                ]
+            for value, series in product(curve["values"], curve["series"]):
+                own = [*self.judged, *curve["overrides"], CURVES[name].format(value=value)]
                 rows.append(
-                    {**curve, "label": f"curve: {name} {value}", "kind": f"curve {name}", "overrides": own}
+                    {
+                        "label": f"curve: {name} {value}, {series[0]}",
+                        "kind": f"curve {name}",
+                        "adversaries": series,
+                        "overrides": [*own, "dataset.n=${scale.audit.curves}"],
+                    }
                 )
         for row in self.gradients:
             own = ["metric=gradients", "attack=none", "dataset.n=${scale.audit.curves}"]

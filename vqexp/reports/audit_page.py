@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vqexp.errors import WorkError
-from vqexp.metrics import Member, WorstCase, worst_case
+from vqexp.metrics import Member, WorstCase, proportion, worst_case
 from vqexp.reports.audit import KINDS, Audit
 from vqexp.reports.evidence import Check, Finding, curve, evidence, verdict
 from vqexp.reports.summary import interval, percent
@@ -145,7 +145,7 @@ def _curves(result: AuditResult) -> list[str]:
         points = curve(result.findings, setting)
         if len(points) < 2:
             continue
-        estimates = [finding.record["metrics"]["robust_accuracy"] for _, finding in points]
+        estimates = [proportion(member.outcomes).to_dict() for _, member in points]
         lines += [
             f"## Robust accuracy by {setting} (n {estimates[0]['n']})",
             "",

@@ -99,27 +99,27 @@ def _curves(findings: Mapping[str, Finding]) -> list[Check]:
         if len(points) < 2:
             continue
         (_, before), (value, last) = points[-2:]
-        accuracy = float(_member(last).outcomes.double().mean())
+        accuracy = float(last.outcomes.double().mean())
         if setting == "eps":
             name, holds = "accuracy falls to (near) zero as eps grows", accuracy <= NEAR_ZERO
             checks.append(Check(name, holds, f"{100 * accuracy:.1f} % at eps {value:.3g}", masking=True))
             continue
-        drop, error = gap(_member(before), _member(last))
+        drop, error = gap(before, last)
         name = f"more {'draws' if setting == 'samples' else setting} no longer help"
         detail = f"the last increase, to {value:g}, takes {_points(drop)} (standard error {_points(error)})"
         checks.append(Check(name, drop <= max(TOLERANCE, 2 * error), detail))
     return checks
 
 
-def curve(findings: Mapping[str, Finding], setting: str) -> list[tuple[float, Finding]]:
-    """(value, finding) along a setting, in order."""
+def curve(findings: Mapping[str, Finding], setting: str) -> list[tuple[float, Member]]:
+    """(value, worst case of the series) along a setting, in order."""
     group = "adversary" if setting == "samples" else "attack"
-    points = [
-        (float(finding.record["config"][group][setting]), finding)
-        for finding in findings.values()
-        if finding.kind == f"curve {setting}"
-    ]
-    return sorted(points, key=lambda point: point[0])
+    points: dict[float, list[Member]] = {}
+    for finding in findings.values():
+        if finding.kind == f"curve {setting}":
+            value = float(finding.record["config"][group][setting])
+            points.setdefault(value, []).append(_member(finding))
+    return [(value, worst_case(members).member) for value, members in sorted(points.items())]
 
 
 def verdict(checks: Sequence[Check]) -> list[str]:
