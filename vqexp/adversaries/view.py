@@ -82,8 +82,8 @@ class RandomView(View):
 
     def one_draw(self) -> nn.Module:
         """A view with the same position in the sequence of draws."""
-        view = RandomView(self.model, fixed=self.fixed, memory_limit=self.memory_limit)
-        view._next = self._next
+        view = type(self)(self.model, fixed=self.fixed, memory_limit=self.memory_limit)
+        view.random, view._next = self.random, self._next
         return view
 
     def forward(self, images: Tensor) -> Tensor:
