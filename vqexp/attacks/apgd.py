@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import torch
 from pyautoattack.autopgd_base import APGDAttack
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqexp.adversaries.view import View
-from vqexp.attacks.base import project, refuse_nan
+from vqexp.attacks.base import project
 from vqexp.attacks.losses import LOSSES
+from vqexp.attacks.watched import Watched
 
 NORM_NAMES = {"linf": "Linf", "l2": "L2"}
 
@@ -39,7 +40,7 @@ class RandomAPGD:
     def __init__(self, view: View, *, steps: int, norm: str, eps: float, seed: int) -> None:
         averaged = view.samples > 1 and getattr(view, "average", "loss") == "output"
         self.draws = 1 if averaged else view.samples  # that APGD averages
-        self.model = _Recorder(view if averaged else view.one_draw())
+        self.model = Watched(view if averaged else view.one_draw())
         self.steps, self.norm, self.eps, self.seed = steps, norm, eps, seed
 
     def run(self, images: Tensor, labels: Tensor, loss: str) -> OneRun:
@@ -77,19 +78,3 @@ class RandomAPGD:
     def logits(self, images: Tensor) -> Tensor:
         """What the attacked view says at its next call."""
         return self.model(images)
-
-
-class _Recorder(nn.Module):
-    """The view, which remembers where it was asked last and refuses a gradient that is NaN."""
-
-    def __init__(self, view: nn.Module) -> None:
-        super().__init__()
-        self.view = view
-        self.last = torch.empty(0)
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.last = images.detach()
-        if images.requires_grad:
-            images = images.view_as(images)  # a hook on the package's own tensor would stay there
-            images.register_hook(lambda gradient: refuse_nan("gradient", gradient))
-        return self.view(images)
