@@ -47,7 +47,8 @@ class ResizePad(Defense):
         H, W = image.shape[-2:]
         h, w = self._shrunk(H, size), self._shrunk(W, size)
         above, before = int(top * (H - h + 1)), int(left * (W - w + 1))
-        small = F.interpolate(image, (h, w), mode="bilinear", align_corners=False)
+        # in float64, for in float32 white would become a little more than 1
+        small = F.interpolate(image.double(), (h, w), mode="bilinear", align_corners=False).to(image.dtype)
         return F.pad(small, (before, W - w - before, above, H - h - above))
 
     def _shrunk(self, side: int, uniform: float) -> int:
