@@ -85,8 +85,8 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     if isinstance(experiment.defense, Defense):
         experiment.defense.check(experiment.dataset.shape)
     experiment.adversary.check(experiment.defense)
-    if trained or experiment.checkpoint is not None:
-        experiment.classifier()  # a wrong setting or checkpoint shows now
+    if trained or experiment.checkpoint is not None or plain["classifier"].get("weights") == "zoo":
+        experiment.classifier()  # a wrong setting or checkpoint, or weights that are not there, show now
     experiment.dataset.check(("test", "train") if trained else ("test",))
     if check_store:
         experiment.store.check()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vqexp.config import identity
+from vqexp.config import EXECUTION, identity
 from vqexp.data import Images
 from vqexp.data.split import sha256_of_file
 from vqexp.pipeline.experiment import Experiment
@@ -59,7 +59,9 @@ class Foundation:
         """What determines f: its settings with those of its training and data, or with its checkpoint."""
         experiment = self.experiment
         config, dataset = experiment.config, experiment.dataset
-        settings: dict[str, Any] = {k: v for k, v in config["classifier"].items() if k != "checkpoint"}
+        settings: dict[str, Any] = {
+            k: v for k, v in config["classifier"].items() if k != "checkpoint" and k not in EXECUTION
+        }
         if experiment.checkpoint is not None:
             return {**settings, "checkpoint": sha256_of_file(experiment.checkpoint)}
         training = experiment.training

@@ -20,18 +20,23 @@ TITLES = {
 }
 
 
-def percent(estimate: Mapping[str, Any], digits: int = 2) -> str:
+def scale_of(metric: str) -> float:
+    """100 for a share of images, which is shown in percent; 1 for anything else, such as a divergence."""
+    return 100.0 if "accuracy" in metric or metric in ("perturbed", "autoattack_flags") else 1.0
+
+
+def percent(estimate: Mapping[str, Any], digits: int = 2, scale: float = 100) -> str:
     """`61.20 (0.31)`: mean and, over several runs, standard deviation; a dash for no images."""
     if estimate["mean"] is None:
         return "-"
-    spread = f" ({100 * estimate['std']:.{digits}f})" if estimate["runs"] > 1 else ""
-    return f"{100 * estimate['mean']:.{digits}f}{spread}"
+    spread = f" ({scale * estimate['std']:.{digits}f})" if estimate["runs"] > 1 else ""
+    return f"{scale * estimate['mean']:.{digits}f}{spread}"
 
 
-def interval(estimate: Mapping[str, Any]) -> str:
+def interval(estimate: Mapping[str, Any], scale: float = 100) -> str:
     """`[58.1, 64.2]`."""
     low, high = estimate["ci95"]
-    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+    return f"[{scale * low:.1f}, {scale * high:.1f}]"
 
 
 def print_summary(record: dict[str, Any], path: Any) -> None:
