@@ -11,10 +11,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers
-from vqexp.errors import WorkError
+from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers, resolved
+from vqexp.errors import WorkError, require
 from vqexp.pipeline import read_record, run
 from vqexp.reports.audit_sweeper import AuditSweeper
+from vqexp.reports.preview import Cache, state
 from vqexp.reports.summary import print_summary
 from vqexp.reports.sweeper import register_sweepers
 
@@ -28,6 +29,13 @@ def job(config: DictConfig) -> str:
     hydra_config = HydraConfig.get()
     sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
+        for name in ("table", "figure"):
+            many = config.get(name)
+            require(sweep or many is None, f"{name}={many and many.name} stands for many runs: add -m")
+        if config.dry_run:
+            plain = resolved(config)
+            print(state(Cache(plain["store"]["root"]).has(plain)))
+            return ""
         group = Path(hydra_config.sweep.dir).name if sweep else None
         path = run(config, group, list(hydra_config.overrides.task))
     except FAULTS as error:

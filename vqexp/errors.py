@@ -12,6 +12,10 @@ class SenselessError(ConfigError):
     """A combination of good settings that makes no sense. The message says why; an audit leaves it out."""
 
 
+class MissingError(ConfigError):
+    """What the run needs is not on this machine: data, weights, an extra. Tables leave such cells out."""
+
+
 class WorkError(RuntimeError):
     """A fault during work, such as a full disk or a broken artifact (exit status 1)."""
 

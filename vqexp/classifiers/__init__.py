@@ -4,6 +4,7 @@ from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50
 from vqexp.classifiers.normalize import Normalized
 from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
+from vqexp.classifiers.robustbench import robustbench
 from vqexp.classifiers.small_cnn import small_cnn
 from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 
@@ -15,6 +16,7 @@ __all__ = [
     "resnet18",
     "resnet18_torchvision",
     "resnet50",
+    "robustbench",
     "save_checkpoint",
     "small_cnn",
     "wide_resnet",

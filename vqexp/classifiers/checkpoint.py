@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vqexp.classifiers.normalize import Normalized
-from vqexp.errors import ConfigError, WorkError, one_line, require
+from vqexp.errors import ConfigError, MissingError, WorkError, one_line, require
 
 
 def load_checkpoint(classifier: nn.Module, path: str | Path) -> None:
@@ -56,7 +56,8 @@ def _network(classifier: nn.Module) -> nn.Module:
 
 def _read(path: Path) -> dict[str, Tensor]:
     """The state dict in `path`, on the CPU."""
-    require(path.is_file(), f"there is no checkpoint file {path}")
+    if not path.is_file():
+        raise MissingError(f"there is no checkpoint file {path}")
     content: Any
     try:
         if path.suffix == ".safetensors":

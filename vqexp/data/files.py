@@ -9,7 +9,7 @@ from vqexp.data.folder import Folder
 from vqexp.data.parquet import Parquet
 from vqexp.data.published import PUBLISHED, is_there, published
 from vqexp.data.split import Split
-from vqexp.errors import ConfigError, require
+from vqexp.errors import MissingError, require
 
 
 class ImageFiles(Dataset):
@@ -66,7 +66,7 @@ class ImageFiles(Dataset):
     def open(self, split: str) -> Split:
         root = self.root
         if root is None:
-            raise ConfigError(f"{self.name} needs dataset.root or VQEXP_DATA: {self._help(split)}")
+            raise MissingError(f"{self.name} needs dataset.root or VQEXP_DATA: {self._help(split)}")
         for file in self._names(split):
             path = root / self.name / f"{file}.parquet"
             if path.exists():
@@ -81,7 +81,7 @@ class ImageFiles(Dataset):
                 f"{arrays.name} has images of shape {arrays.shape}; the data set declares {self.shape}",
             )
             return arrays
-        raise ConfigError(f"{self.name}'s {split} images are not under {root}: {self._help(split)}")
+        raise MissingError(f"{self.name}'s {split} images are not under {root}: {self._help(split)}")
 
     def _help(self, split: str) -> str:
         command = f"python run.py dataset={self.name}"

@@ -16,7 +16,7 @@ from torch import nn
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.classifiers import Normalized, load_checkpoint
-from vqexp.config import build, identity, resolved
+from vqexp.config import EXECUTION, build, identity, resolved
 from vqexp.data import Dataset
 from vqexp.data.split import sha256_of_file
 from vqexp.defenses import Defense
@@ -50,7 +50,8 @@ class Experiment:
     @property
     def origin(self) -> dict[str, Any]:
         """What of the settings determines f: its own, with its training's and the seed or its checkpoint."""
-        settings = {name: value for name, value in self.config["classifier"].items() if name != "checkpoint"}
+        skipped = {"checkpoint", *EXECUTION}
+        settings = {name: value for name, value in self.config["classifier"].items() if name not in skipped}
         if self.checkpoint is not None:
             return {**settings, "checkpoint": sha256_of_file(self.checkpoint)}
         if self.training is None:
@@ -140,8 +141,12 @@ def _surrogate(experiment: Experiment) -> Experiment | None:
 
 
 def _check_classifier(experiment: Experiment) -> None:
-    """Build it once: a wrong setting or checkpoint shows now. Not so what a library brings ready."""
-    if experiment.training is not None or experiment.checkpoint is not None:
+    """Build it once: a wrong setting or checkpoint, or weights that are not there, show now.
+
+    Not so what torchvision brings ready, which it may have to download.
+    """
+    ready = experiment.config["classifier"].get("weights") not in (None, "zoo")
+    if not ready or experiment.checkpoint is not None:
         experiment.classifier()
 
 

@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,22 @@ from vqexp.metrics import Measurement
 from vqexp.pipeline.stages import Stages
 from vqexp.store import Artifact, Job, key_of, write_atomically
 
+PRESENTATION = ("table", "figure", "dry_run")  # settings of sweeps, not of runs
 LIBRARIES = ("torch", "torchvision", "numpy", "pyautoattack", "hydra-core", "scikit-learn")
 
 
 def record_key(stages: Stages) -> str:
     """Hash of the settings that matter and of all artifacts that the numbers rest on."""
-    config = stages.experiment.config
-    settings = {
+    return key_of("record", settings_that_matter(stages.experiment.config), stages.ledger.used)
+
+
+def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved config without what only says where, how and in which table to compute."""
+    return {
         name: {k: v for k, v in value.items() if k not in EXECUTION} if isinstance(value, dict) else value
         for name, value in config.items()
-        if name not in ("store", "device", "logger", "table")
+        if name not in ("store", "device", "logger", *PRESENTATION)
     }
-    return key_of("record", settings, stages.ledger.used)
 
 
 def write_record(
@@ -48,7 +52,7 @@ def write_record(
     record = {
         "key": key,
         "smoke": config["scale"]["name"] == "smoke",
-        "config": {name: value for name, value in config.items() if name not in ("reported", "table")},
+        "config": {name: value for name, value in config.items() if name not in ("reported", *PRESENTATION)},
         "overrides": [text for text in overrides if not text.startswith(("reported=", "store.root="))],
         "classifier": stages.classifier_identity,
         "metrics": {name: estimate.to_dict() for name, estimate in found.estimates.items()},

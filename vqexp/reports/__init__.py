@@ -1,0 +1,1 @@
+"""Tables and figures: their cells, the sweeps that measure them, the report."""

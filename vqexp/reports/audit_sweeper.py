@@ -10,49 +10,53 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from vqexp.errors import ConfigError, SenselessError
-from vqexp.pipeline import read_record
+from vqexp.pipeline import prepare, read_record
 from vqexp.reports.audit import Audit, load_audit
 from vqexp.reports.audit_page import audit_page, read_audit, write_page
-from vqexp.reports.sweeper import BasicSweeper, TableSweeper
+from vqexp.reports.sweeper import CheckedSweeper
 from vqexp.reports.table import Cell
 from vqexp.store import Store, key_of
 
 
-class AuditSweeper(TableSweeper):
+class AuditSweeper(CheckedSweeper):
     """Runs the rows of an audit; a row takes the first of its adversaries that makes sense."""
 
-    _cells: list[Cell]
-    _jobs: list[list[str]]
+    _jobs_by_label: dict[str, list[str]] | None = None
     _left_out: dict[str, str]
 
     def split_arguments(  # type: ignore[override]
         self, overrides: Sequence[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
         """One job a row. What makes no sense is left out with its reason; any other bad setting is raised."""
-        shared = self.shared(overrides)
-        self._cells, self._jobs, self._left_out = [], [], {}
-        for choices in self.audit().attempts():
-            self._choose(choices, shared)
-        if not self._cells:
-            reasons = "; ".join(f"{label}: {reason}" for label, reason in self._left_out.items())
-            raise ConfigError(f"table=audit has no row to run here ({reasons})")
-        return [self._jobs]
+        if self._jobs_by_label is None:  # asked for twice: to check the runs, and to run them
+            lines = [override.input_line for override in overrides if override.input_line]
+            shared = [line for line in lines if not line.lstrip("+").startswith(("table", "dry_run"))]
+            self._jobs_by_label, self._left_out = {}, {}
+            for choices in self.audit().attempts():
+                self._choose(choices, shared)
+            if not self._jobs_by_label:
+                reasons = "; ".join(f"{label}: {reason}" for label, reason in self._left_out.items())
+                raise ConfigError(f"table=audit has no row to run here ({reasons})")
+        return [list(self._jobs_by_label.values())]
 
     def _choose(self, choices: Sequence[Cell], shared: list[str]) -> None:
+        assert self._jobs_by_label is not None
         reasons = []
         for cell in choices:
             # what the command line says of the accuracies is not for a row of another metric
             other = any(text.startswith("metric=") for text in cell.overrides)
             job = cell.overrides + [text for text in shared if not (other and text.startswith("metric."))]
             try:
-                self.check(job)
+                prepare(self.compose(job), check_store=False)
             except SenselessError as error:
                 reasons.append(str(error))
             else:
-                self._cells.append(cell)
-                self._jobs.append(job)
+                self._jobs_by_label[cell.row] = job
                 return
         self._left_out[choices[0].row] = reasons[0]
+
+    def check(self, jobs: list[list[str]]) -> None:
+        """Done where the jobs were chosen."""
 
     def audit(self) -> Audit:
         """The audit that the config describes."""
@@ -63,14 +67,18 @@ class AuditSweeper(TableSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the rows, then print the page and where it is."""
-        returns = BasicSweeper.sweep(self, arguments)  # split_arguments has checked every run
-        paths = [result.return_value for batch in returns for result in batch]
-        records = {cell.row: read_record(Path(path)) for cell, path in zip(self._cells, paths, strict=True)}
-        root = next(iter(records.values()))["config"]["store"]["root"]
+        returns = super().sweep(arguments)
+        assert self.config is not None
+        if self.config.dry_run:
+            return returns
+        assert self._jobs_by_label is not None
+        paths = [Path(result.return_value) for batch in returns for result in batch]
+        records = {label: read_record(path) for label, path in zip(self._jobs_by_label, paths, strict=True)}
+        root = Path(self.config.store.root)
         result = read_audit(self.audit(), records, Store(root), self._left_out)
         text = audit_page(result, shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]))
         key = key_of("audit", sorted(record["key"] for record in records.values()))
-        path = write_page(Path(root) / "pages" / f"audit-{key}.md", text)
+        path = write_page(root / "pages" / f"audit-{key}.md", text)
         print(text)
         print(f"page: {path}", flush=True)
         return returns

@@ -5,6 +5,7 @@ Hydra's own sweeper only knows cartesian products and finds a bad value when its
 
 import importlib.util
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -13,10 +14,14 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vqexp.config import resolved
+from vqexp.errors import ConfigError, MissingError
 from vqexp.pipeline import prepare
-from vqexp.reports.table import Table, load_table, print_table
+from vqexp.reports.plan import Plan, chosen, make_plan
+from vqexp.reports.preview import Cache, print_preview, state
+from vqexp.reports.sweep_end import finish
 
 # Hydra's scan for plugins executes their modules anew, so the class to subclass exists only after it.
 Plugins.instance()
@@ -30,59 +35,108 @@ class CheckedSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs that `arguments` describe; raises `ConfigError` before the first."""
-        assert self.hydra_context is not None
+        jobs = self._jobs(arguments)
         assert self.config is not None
-        loader = self.hydra_context.config_loader
-        overrides = OverridesParser.create(config_loader=loader).parse_overrides(
-            [*self._parse_config(), *arguments]
-        )
-        for batch in self.split_arguments(overrides, self.max_batch_size):
-            for job in batch:
-                self.check(list(job))
-        return super().sweep(arguments)
+        if self.config.dry_run:
+            self.preview(jobs, Cache(self.config.store.root))
+            return []
+        self.check(jobs)
+        return super().sweep(arguments) if self._jobs(arguments) else []
 
-    def check(self, job: list[str]) -> None:
-        """Raise `ConfigError` if a run's settings are wrong."""
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Done before the first batch."""
+
+    def check(self, jobs: list[list[str]]) -> None:
+        """Raise `ConfigError` if a job cannot run."""
+        for job in jobs:
+            prepare(self.compose(job), check_store=False)
+
+    def preview(self, jobs: list[list[str]], cache: Cache) -> None:
+        """Print which jobs have records."""
+        for job in jobs:
+            print(f"{state(cache.has(resolved(self.compose(job))))}: {' '.join(job)}")
+
+    def compose(self, job: list[str]) -> DictConfig:
+        """The config of one job."""
         assert self.hydra_context is not None
         assert self.config is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, job)
         with open_dict(config):
             config.pop("hydra")
-        prepare(config, check_store=False)
+        return config
+
+    def _jobs(self, arguments: list[str]) -> list[list[str]]:
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        return [list(job) for batch in self.split_arguments(overrides, self.max_batch_size) for job in batch]
 
 
 class TableSweeper(CheckedSweeper):
-    """The cells of the table that the config names; other overrides apply to every cell."""
+    """The cells of the table or figure that the config names; other overrides apply to every cell.
+
+    Cells whose data or weights are not on this machine are left out, with a line that says why.
+    """
+
+    plan: Plan | None = None
 
     def split_arguments(  # type: ignore[override]
         self, overrides: Sequence[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
-        """One job a cell, in the order of the columns, so that cheap ones come first."""
-        shared = self.shared(overrides)
-        jobs = [cell.overrides + shared for cell in self.table().cells()]
-        return BasicSweeper.split_arguments([], None) if not jobs else [jobs]
+        """The plan's jobs, as one batch."""
+        if self.plan is None:
+            assert self.config is not None
+            own = ("table", "figure", "dry_run")
+            lines = [override.input_line for override in overrides if override.input_line]
+            shared = [line for line in lines if not line.lstrip("+").startswith(own)]
+            self.tables, self.figure = chosen(*self._settings())
+            smoke_test = self.config.scale.name == "smoke"
+            self.plan = make_plan(self.tables, shared, smoke_test=smoke_test)
+        return [self.plan.jobs]
 
-    @staticmethod
-    def shared(overrides: Sequence[Override]) -> list[str]:
-        """What of the command line goes to every cell."""
-        return [
-            override.input_line
-            for override in overrides
-            if override.input_line and not override.input_line.lstrip("+").startswith("table")
-        ]
-
-    def table(self) -> Table:
-        """The table that the config describes."""
+    def _settings(self) -> tuple[dict[str, Any], str]:
         assert self.config is not None
-        settings = OmegaConf.to_container(self.config.table, resolve=True)
+        kind = "table" if self.config.table is not None else "figure"
+        settings = OmegaConf.to_container(self.config[kind])
         assert isinstance(settings, dict)
-        return load_table({str(name): value for name, value in settings.items()})
+        return {str(name): value for name, value in settings.items()}, kind
+
+    def check(self, jobs: list[list[str]]) -> None:
+        """Leave out what cannot run here; raise `ConfigError` for what is wrong, or if nothing is left."""
+        assert self.plan is not None
+        missing: dict[int, str] = {}
+        for number, job in enumerate(jobs):
+            try:
+                prepare(self.compose(job), check_store=False)
+            except MissingError as error:
+                missing[number] = str(error)
+        if jobs and len(missing) == len(jobs):
+            raise ConfigError(missing[0])
+        for message, count in Counter(
+            missing[job] for _, _, job in self.plan.places if job in missing
+        ).items():
+            print(f"left out, {count} cells: {message}", flush=True)
+        self.plan = self.plan.without(missing)
+
+    def preview(self, jobs: list[list[str]], cache: Cache) -> None:
+        """Print every cell with its reported value, and whether there is a record of it."""
+        assert self.plan is not None
+        cached = [cache.has(resolved(self.compose(job))) for job in jobs]
+        for table in self.tables:
+            places = [(cell, cached[job]) for own, cell, job in self.plan.places if own is table]
+            print_preview(table, [cell for cell, _ in places], [has for _, has in places])
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the cells, then print the table with what was measured beside what was reported."""
+        """Run the cells, then show them beside what was reported, and draw."""
         returns = super().sweep(arguments)
-        paths = [result.return_value for batch in returns for result in batch]
-        print_table(self.table(), self.table().cells(), paths)
+        assert self.config is not None
+        assert self.plan is not None
+        if not self.config.dry_run:
+            paths = [result.return_value for batch in returns for result in batch]
+            records = [(table, cell, paths[job]) for table, cell, job in self.plan.places]
+            finish(
+                self.tables, self.figure, records, self.config.store.root, self.config.scale.name == "smoke"
+            )
         return returns
 
 

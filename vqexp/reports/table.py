@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 
 from vqexp.config import CONF
 from vqexp.errors import ConfigError, one_of, require
-from vqexp.reports.summary import interval, percent
+from vqexp.reports.summary import interval, percent, scale_of
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def print_table(table: Table, cells: Sequence[Cell], paths: Sequence[str | Path]
         shown.add_column(heading)
     for cell, path in zip(cells, paths, strict=True):
         estimate = json.loads(Path(path).read_text())["metrics"][cell.metric]
-        shown.add_row(cell.row, cell.column, *comparison(cell.reported, estimate))
+        shown.add_row(cell.row, cell.column, *comparison(cell, estimate))
     wide_console().print(shown)
 
 
@@ -173,11 +173,17 @@ def wide_console() -> Console:
     return Console(highlight=False, width=max(Console().width, 120))
 
 
-def comparison(reported: Sequence[float] | None, estimate: Mapping[str, Any]) -> tuple[str, ...]:
-    """(reported, measured, interval, difference, runs, n) as text, in percent."""
-    gap = difference(reported, estimate)
-    counts = str(estimate["runs"]), str(estimate["n"])
-    return reported_text(reported), percent(estimate), interval(estimate), gap, *counts
+def comparison(cell: Cell, estimate: Mapping[str, Any]) -> tuple[str, ...]:
+    """(reported, measured, interval, difference, runs, n) as text, shares in percent."""
+    scale = scale_of(cell.metric)
+    return (
+        reported_text(cell.reported),
+        percent(estimate, scale=scale),
+        interval(estimate, scale),
+        difference(cell, estimate),
+        str(estimate["runs"]),
+        str(estimate["n"]),
+    )
 
 
 def reported_text(reported: Sequence[float] | None) -> str:
@@ -187,8 +193,16 @@ def reported_text(reported: Sequence[float] | None) -> str:
     return f"{reported[0]:.2f}" + (f" ({reported[1]:.2f})" if len(reported) > 1 else "")
 
 
-def difference(reported: Sequence[float] | None, estimate: Mapping[str, Any]) -> str:
+def difference(cell: Cell, estimate: Mapping[str, Any]) -> str:
     """Measured less reported, in points, with its sign; nothing where one is missing."""
-    if not reported or estimate["mean"] is None:
+    if not cell.reported or estimate["mean"] is None:
         return ""
-    return f"{100 * estimate['mean'] - reported[0]:+.2f}"
+    return f"{scale_of(cell.metric) * estimate['mean'] - cell.reported[0]:+.2f}"
+
+
+def outside(cell: Cell, estimate: Mapping[str, Any]) -> bool:
+    """The reported value is outside the measured one's interval."""
+    if not cell.reported or estimate["mean"] is None:
+        return False
+    low, high = estimate["ci95"]
+    return not low <= cell.reported[0] / scale_of(cell.metric) <= high

@@ -1,0 +1,106 @@
+"""Figures of measured values: PDF and PNG, readable in grey and for color-blind readers."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from vqexp.reports.figure import Figure
+from vqexp.reports.points import Point, select
+
+# Okabe & Ito's colors; series differ by marker as well, columns by line style
+COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = "os^Dv<>P*X"
+LINES = ("-", "--", ":", "-.")
+
+
+def draw(figure: Figure, points: Sequence[Point], folder: Path, note: str = "") -> list[Path]:
+    """Write `NAME.pdf` and `NAME.png` into `folder`; nothing if there are no points.
+
+    A panel each; an error bar is the 95 % interval over images. `note` is printed across the top.
+    """
+    shown = select(points, {"column": figure.shows}) if figure.kind == "lines" else list(points)
+    panels = list(dict.fromkeys(point.panel for point in shown))
+    if not panels:
+        return []
+    canvas, axes = plt.subplots(
+        1, len(panels), figsize=(4 * len(panels) + 2.2, 3.6), squeeze=False, layout="constrained"
+    )
+    names = list(dict.fromkeys(point.series for point in shown))
+    for axis, panel in zip(axes[0], panels, strict=True):
+        own = [point for point in shown if point.panel == panel]
+        (draw_lines if figure.kind == "lines" else draw_tradeoff)(axis, figure, own, names)
+        axis.set_title(panel)
+        axis.grid(alpha=0.3)
+    handles, labels = _legend(axes[0])
+    canvas.legend(handles, labels, loc="outside right upper", fontsize=8)
+    if note:
+        canvas.suptitle(note, color="#d55e00", fontsize=9)
+    return save(canvas, folder / figure.name)
+
+
+def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
+    entries: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    return list(entries.values()), list(entries)
+
+
+def draw_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Sequence[str]) -> None:
+    """Each series and column over x."""
+    lines = defaultdict(list)
+    for point in points:
+        if point.x is not None:
+            lines[point.series, point.column].append(point)
+    for (series, column), line in lines.items():
+        line.sort(key=lambda point: point.x or 0)
+        number = names.index(series)
+        values = [point.value for point in line]
+        axis.errorbar(
+            [float(point.x or 0) for point in line],
+            values,
+            yerr=[
+                [max(0.0, point.value - point.low) for point in line],
+                [max(0.0, point.high - point.value) for point in line],
+            ],
+            color=COLORS[number % len(COLORS)],
+            marker=MARKERS[number % len(MARKERS)],
+            linestyle=LINES[figure.shows.index(column) % len(LINES)],
+            markersize=5,
+            linewidth=1.3,
+            elinewidth=0.6,
+            label=series if len(figure.shows) == 1 else f"{series}, {column}",
+        )
+    axis.set(xlabel=figure.x_label, ylabel=figure.y_label, yscale=figure.scale)
+
+
+def draw_tradeoff(axis: Axes, figure: Figure, points: Sequence[Point], names: Sequence[str]) -> None:
+    """The second of the two columns in `shows` over the first, x written beside each point."""
+    across, up = figure.shows
+    values = {(point.series, point.x, point.column): point.value for point in points}
+    for number, series in enumerate(names):
+        xs = sorted({point.x for point in points if point.series == series and point.x is not None})
+        xs = [x for x in xs if (series, x, across) in values and (series, x, up) in values]
+        places = [(values[series, x, across], values[series, x, up]) for x in xs]
+        if not places:
+            continue
+        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        axis.plot(*zip(*places, strict=True), color=color, marker=marker, markersize=5, label=series)
+        for x, place in zip(xs, places, strict=True):
+            axis.annotate(f"{x:g}", place, textcoords="offset points", xytext=(4, 4), fontsize=7)
+    axis.set(xlabel=f"{across} accuracy (%)", ylabel=f"{up} accuracy (%)")
+
+
+def save(canvas: Canvas, stem: Path) -> list[Path]:
+    """Write a PDF and a PNG, without a date, so that the same drawing is the same file."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("pdf", "png")]
+    canvas.savefig(paths[0], metadata={"CreationDate": None})
+    canvas.savefig(paths[1], dpi=130, metadata={"Software": None})
+    plt.close(canvas)
+    return paths

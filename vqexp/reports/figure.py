@@ -1,0 +1,140 @@
+"""A figure of a paper: the cells of a table, and how to draw them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vqexp.config import CONF
+from vqexp.errors import ConfigError, one_of, require
+from vqexp.reports.table import Table, load_table, read_settings
+
+KINDS = ("lines", "tradeoff", "pictures", "schematic")
+_X = re.compile(r"\bX\b")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a paper, as `conf/figure/*.yaml` describes it.
+
+    kind: `lines` (a value over x), `tradeoff` (one column over another), `pictures` (of images) or
+        `schematic` (nothing to measure).
+    table: its cells; each row is one (panel, series, x).
+    shows: what is drawn over x, a line style each: columns, or differences such as `natural - robust`.
+    x_label, y_label: axis titles. scale: of the y axis, `linear`, `log` or `symlog`.
+    of: the figures whose cells this one draws, if it has none of its own.
+    """
+
+    name: str
+    title: str
+    source: str
+    kind: str
+    table: Table | None
+    shows: list[str] = field(default_factory=list)
+    x_label: str = ""
+    y_label: str = "accuracy (%)"
+    scale: str = "linear"
+    of: list[str] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def tables(self) -> list[Table]:
+        """Where its cells are: its own table, or those of the figures that it draws."""
+        own = [self.table] if self.table else []
+        return own + [table for name in self.of for table in read_figure(figure_path(name)).tables]
+
+
+def load_figure(settings: Mapping[str, Any]) -> Figure:
+    """A figure from its config.
+
+    `panels` and `series` are lists of {label, overrides, x}, x a list of values; every x value becomes a
+    row through `x.overrides`, in which X stands for it. `points` are further rows, with panel, series and x.
+    `reported` maps row labels to {column: [mean, std]}. Raises `ConfigError` for what does not fit.
+    """
+    left = dict(settings)
+    kind = left.get("kind")
+    one_of("figure.kind", kind, KINDS)
+    x = left.pop("x", None) or {}
+    panels = left.pop("panels", None) or [{"label": ""}]
+    series = left.pop("series", None) or []
+    reported = left.pop("reported", None) or {}
+    rows = _rows(panels, series, x) + [_point(point) for point in left.pop("points", None) or []]
+    for row in rows:
+        if row["label"] in reported:
+            row["reported"] = reported[row["label"]]
+    unknown = set(reported) - {row["label"] for row in rows}
+    require(not unknown, f"figure.reported has rows that do not exist: {'; '.join(sorted(unknown))}")
+    columns, common = left.pop("columns", None) or {}, left.pop("common", None) or []
+    chosen = {name: left.pop(name, None) for name in ("only_rows", "only_columns")}
+    table = None
+    if columns:
+        texts = {name: left[name] for name in ("name", "title", "source")}
+        table = load_table({**texts, "common": common, "columns": columns, "rows": rows, **chosen})
+    figure = Figure(table=table, x_label=x.get("label", ""), **left)
+    require(
+        table or figure.of or kind == "schematic",
+        f"figure={figure.name} has nothing to draw: it needs columns, or other figures in `of`",
+    )
+    return figure
+
+
+def _rows(
+    panels: Sequence[Mapping[str, Any]], series: Sequence[Mapping[str, Any]], x: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """A row for each panel, series and value; a series' own values come before its panel's."""
+    rows = []
+    for panel in panels:
+        for line in series:
+            only = line.get("panels")
+            if only is not None and panel["label"] not in only:
+                continue
+            own = line.get("by_panel", {}).get(panel["label"], [])
+            for value in line.get("x", panel.get("x", x.get("values", [None]))):
+                texts = [panel["label"], line["label"], "" if value is None else f"{x['name']}={value}"]
+                overrides = [*panel.get("overrides", []), *line.get("overrides", []), *own]
+                if value is not None:
+                    template = panel.get("x_overrides", x["overrides"])
+                    overrides += [_X.sub(str(value), override) for override in template]
+                rows.append(
+                    {
+                        "label": ", ".join(text for text in texts if text),
+                        "overrides": overrides,
+                        "panel": panel["label"],
+                        "series": line["label"],
+                        "x": value,
+                    }
+                )
+    return rows
+
+
+def _point(point: Mapping[str, Any]) -> dict[str, Any]:
+    for name in ("label", "panel", "series", "overrides"):
+        require(name in point, f"a point of a figure needs {name}")
+    return dict(point)
+
+
+def figure_path(name: str) -> Path:
+    """`conf/figure/NAME.yaml`; raises `ConfigError` if it does not exist."""
+    path = CONF / "figure" / f"{name}.yaml"
+    if not path.exists():
+        exist = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml")))
+        raise ConfigError(f"there is no figure {name}; there is {exist}")
+    return path
+
+
+def read_figure(path: Path) -> Figure:
+    """A figure from its file in `conf/figure`."""
+    return load_figure(read_settings(path))
+
+
+def all_figures() -> list[Figure]:
+    """The figures of `conf/figure`, in the order of their names, Figure 10 after 9."""
+    paths = (CONF / "figure").glob("*.yaml")
+    return [read_figure(path) for path in sorted(paths, key=lambda path: _in_order(path.stem))]
+
+
+def _in_order(name: str) -> list[Any]:
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if part.isdigit() else part for part in parts]

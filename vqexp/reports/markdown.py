@@ -1,0 +1,180 @@
+"""The report as Markdown: `results/README.md`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vqexp.reports.gather import Place, Record, Section
+from vqexp.reports.material import Claim, Drawn, Entry, Material, command
+from vqexp.reports.summary import interval, percent, scale_of
+from vqexp.reports.table import Cell, Table, difference, outside, reported_text
+
+# the settings that a training's command names
+RECIPE = ("epochs", "lr", "batch_size", "weight_decay", "optimizer", "schedule", "augment", "amp")
+HEADINGS = (
+    "row",
+    "column",
+    "reported",
+    "measured",
+    "95 % interval",
+    "difference",
+    "where f is right",
+    "f alone",
+    "runs",
+    "n",
+)
+HEADER = """# Measured beside reported
+
+Written by `make report` from records; the command that fills a table stands above it. `DIR` is a folder of
+data sets and `FILE` a checkpoint of the classifier f, named by its SHA-256. All figures in percent: a mean
+over the runs (standard deviation), a 95 % Wilson interval over the n images. *where f is right*: the same
+over the images that f classifies correctly without attack and defense, which takes out most of f's own
+accuracy. *f alone*: f without the defense on the same images. A difference in bold is outside the interval.
+"""
+
+
+CLAIMS_HEADER = """What the papers say of their tables and figures, checked on the measured values and,
+where there are some, on the papers' own. *n*: images. What is not measured stands at the end.
+"""
+
+
+def page(material: Material, pictures: Sequence[Path]) -> str:
+    """All of `README.md`."""
+    parts = [HEADER, claims_section(material.claims)]
+    parts += [table_page(entry) for entry in material.tables]
+    parts += [figure_section(drawn) for drawn in material.figures]
+    parts += [picture_section(path) for path in pictures]
+    return "\n".join(parts)
+
+
+def claims_section(claims: Sequence[Claim]) -> str:
+    """Which claims of the papers held, measured, and by the papers' own numbers."""
+    lines = ["\n## Claims\n", CLAIMS_HEADER]
+    lines += [_row(("claim", "measured", "comparisons", "worst", "n", "by the paper's own numbers"))]
+    lines += [_row(["---"] * 6)]
+    order = {"did not hold": 0, "held": 1, "not measured": 2}
+    for claim in sorted(claims, key=lambda claim: order[claim.measured.word]):
+        found, own = claim.measured, claim.own
+        counts = f"{found.good} of {found.total}" if found.total else ""
+        n = " to ".join(str(count) for count in sorted(set(found.n or ())))
+        text = f"{found.text} ({claim.source}, {found.place})"
+        own_word = "" if own.held is None else own.word + ("" if own.held else f": {own.worst}")
+        word = found.word if found.held is None or found.held else f"**{found.word}**"
+        lines.append(_row((text, word, counts, found.worst, n, own_word)))
+    return "\n".join([*lines, ""])
+
+
+def figure_section(drawn: Drawn) -> str:
+    """A figure's picture, with its command."""
+    figure = drawn.figure
+    lines = [f"\n## {figure.title} ({figure.source})\n", *(f"{note}\n" for note in figure.notes)]
+    lines.append(f"    VQEXP_DATA=DIR python run.py -m figure={figure.name} scale=cpu\n")
+    png = next((path for path in drawn.files if path.suffix == ".png"), None)
+    lines.append(f"![{figure.title}](figures/{png.name})" if png else "Nothing measured yet.")
+    for entry in drawn.entries:
+        for section in entry.sections[:1]:
+            lines += ["", f"f: {section.title}. {provenance(section.records)}"]
+    return "\n".join([*lines, ""])
+
+
+def picture_section(path: Path) -> str:
+    """A picture that `scripts/pictures.py` drew, with its command."""
+    name = path.stem
+    run = f"python scripts/pictures.py results/pictures/{path.name} dataset={name} attack=pgd dataset.n=100"
+    return f"""
+## Pictures, {name}
+
+    VQEXP_DATA=DIR {run} classifier.checkpoint=FILE
+
+Frame solid and blue: f is right about the image; dotted and orange: it is wrong.
+
+![clean, adversarial and quantized images of {name}](pictures/{path.name})
+"""
+
+
+def table_page(entry: Entry) -> str:
+    """A table, once for each classifier; cells that were not run show what would run them."""
+    table = entry.table
+    lines = [f"\n## {table.title} ({table.source})\n", *(f"{note}\n" for note in table.notes)]
+    every = frozenset((cell.row, cell.column) for cell in table.cells())
+    for index, section in enumerate(entry.sections or [Section(("nothing measured yet",), {}, every)]):
+        lines.append(f"### f: {section.title}\n")
+        lines.append(f"    VQEXP_DATA=DIR python run.py -m table={table.name} {options(table, section)}\n")
+        lines += [_row(HEADINGS), _row(["---"] * len(HEADINGS))]
+        for row in table.rows:
+            for cell in table.cells(quoted=index == 0):  # what other papers say once is enough
+                place = (cell.row, cell.column)
+                if cell.row == row["label"] and (cell.quoted or place in section.places):
+                    lines.append(_row(cell_texts(table, cell, section.records.get(place))))
+        lines += ["", *([f"{provenance(section.records)}\n"] if section.records else [])]
+    return "\n".join(lines)
+
+
+def options(table: Table, section: Section) -> str:
+    """The overrides beside the table's own that give these records; those of a shared f only if it is one."""
+    cells = section.records
+    if not cells:
+        return "scale=cpu"
+    record = next(iter(cells.values()))
+    config, identity = record["config"], record["classifier"]
+    found = [f"scale={config['scale']['name']}"]
+    if identity.get("checkpoint"):
+        found.append("classifier.checkpoint=FILE")
+    elif "training" in identity and len(section.classifiers) == 1:
+        found.append(f"classifier={identity['_target_'].rsplit('.', 1)[-1]}")
+        recipe = identity["training"]
+        found += [f"training.{name}={recipe[name]}" for name in RECIPE if name in recipe]
+    counts = {
+        f"dataset.n={config['dataset']['n']}": {r["config"]["dataset"]["n"] for r in cells.values()},
+        f"metric.runs={config['metric'].get('runs')}": {
+            r["config"]["metric"].get("runs") for r in cells.values()
+        },
+    }
+    usual = {f"metric.runs={config['scale']['runs']}", "metric.runs=None", *table.common}
+    usual |= {f"dataset.n={record['config']['scale']['n']}" for record in cells.values()}
+    found += [option for option, values in counts.items() if option not in usual and len(values) == 1]
+    return " ".join(found)
+
+
+def cell_texts(table: Table, cell: Cell, record: Record | None) -> list[str]:
+    """A line of the table: as many entries as `HEADINGS`."""
+    reported = reported_text(cell.reported)
+    if cell.quoted:
+        later = f"`training={cell.training}` would measure it" if cell.training else ""
+        return [cell.row, cell.column, reported, "quoted", later, *[""] * 5]
+    if record is None:
+        return [cell.row, cell.column, reported, "", f"`{command(table, cell)}`", *[""] * 5]
+    metrics, scale = record["metrics"], scale_of(cell.metric)
+    estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
+    robust = cell.metric.startswith("robust")
+    alone = metrics.get("undefended_accuracy" if robust else "undefended_natural_accuracy")
+    gap = difference(cell, estimate)
+    return [
+        cell.row,
+        cell.column,
+        reported,
+        percent(estimate, scale=scale),
+        interval(estimate, scale),
+        f"**{gap}**" if outside(cell, estimate) else gap,
+        percent(own) if own else "",
+        percent(alone) if alone else "",
+        str(estimate["runs"]),
+        str(estimate["n"]),
+    ]
+
+
+def provenance(cells: Mapping[Place, Mapping[str, Any]]) -> str:
+    """Commits, devices, versions, dates, and how far an attack ever left the ball or the box."""
+    found = [record["provenance"] for record in cells.values()]
+    commits = sorted({f"{p['commit'][:10]}{' (dirty)' if p['dirty'] else ''}" for p in found if p["commit"]})
+    dates = sorted(p["date"][:10] for p in found)
+    worst = max(record["facts"].get("violation", 0.0) for record in cells.values())
+    return (
+        f"Commit {', '.join(commits)}; {', '.join(sorted({p['device'] for p in found}))}; "
+        f"torch {', '.join(sorted({p['libraries']['torch'] for p in found}))}; {dates[0]} to {dates[-1]}; "
+        f"largest violation of the ball or the box {worst:.1e}."
+    )
+
+
+def _row(entries: Sequence[str]) -> str:
+    return "| " + " | ".join(entry.replace("|", "\\|") for entry in entries) + " |"

@@ -1,0 +1,112 @@
+"""All that the report shows, gathered once for its Markdown, HTML and LaTeX."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqexp.reports.claims import Verdict, judge
+from vqexp.reports.draw import draw
+from vqexp.reports.figure import Figure, all_figures
+from vqexp.reports.gather import (
+    Record,
+    Section,
+    by_table,
+    figure_points,
+    measured_points,
+    reported_points,
+    sections,
+    with_quoted,
+)
+from vqexp.reports.points import Point
+from vqexp.reports.schematic import draw_schematic
+from vqexp.reports.table import Cell, Table, all_tables
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a paper: what the measured values say of it, and what the paper's own do."""
+
+    source: str
+    measured: Verdict
+    own: Verdict
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table with its measurements, by classifier."""
+
+    table: Table
+    sections: list[Section]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure; its cells' measurements; `files` are its PDF and PNG, if it was drawn."""
+
+    figure: Figure
+    entries: list[Entry]
+    files: list[Path]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the report shows."""
+
+    tables: list[Entry]
+    figures: list[Drawn]
+    claims: list[Claim]
+
+
+def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
+    """Read the tables' and figures' configs, match the records to them, and draw into `folder`/figures."""
+    grouped = by_table(records)
+    entries = [Entry(table, sections(table, grouped.get(table.name, []))) for table in all_tables()]
+    figures = all_figures()
+    own = {figure.table.name: figure.table for figure in figures if figure.table}
+    of_figures = {name: Entry(table, sections(table, grouped.get(name, []))) for name, table in own.items()}
+    measured: dict[str, list[Point]] = {}
+    reported: dict[str, list[Point]] = {}
+    for entry in [*entries, *of_figures.values()]:
+        best = entry.sections[0].records if entry.sections else {}
+        found = measured_points(entry.table, best)
+        # what other papers say counts beside what was measured, never alone
+        measured[entry.table.name] = with_quoted(entry.table, found) if found else []
+        reported[entry.table.name] = reported_points(entry.table)
+    for figure in figures:
+        measured[figure.name] = figure_points(figure, measured)
+        reported[figure.name] = figure_points(figure, reported)
+    drawn = []
+    for figure in figures:
+        cells = [of_figures[table.name] for table in figure.tables]
+        drawn.append(Drawn(figure, cells, _files(figure, measured[figure.name], store, folder / "figures")))
+    claimed = [(e.table.name, e.table.source, claim) for e in entries for claim in e.table.claims]
+    claimed += [(figure.name, figure.source, claim) for figure in figures for claim in figure.claims]
+    claims = [
+        Claim(source, judge(claim, name, measured), judge(claim, name, reported))
+        for name, source, claim in claimed
+    ]
+    return Material(entries, drawn, claims)
+
+
+def _files(figure: Figure, points: Sequence[Point], store: Path, folder: Path) -> list[Path]:
+    """The drawing, made from the points, or, of pictures, as the sweep left it in the store."""
+    if figure.kind == "schematic":
+        return draw_schematic(figure, folder)
+    if figure.kind != "pictures":
+        return draw(figure, points, folder)
+    found = [store / "figures" / f"{figure.name}.{ending}" for ending in ("pdf", "png")]
+    if not all(path.exists() for path in found):
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_copied(path, folder / path.name) for path in found]
+
+
+def _copied(path: Path, to: Path) -> Path:
+    to.write_bytes(path.read_bytes())
+    return to
+
+
+def command(table: Table, cell: Cell, figures: Mapping[str, Figure] | None = None) -> str:
+    """The overrides that fill one cell, for `python run.py -m`."""
+    kind = "figure" if figures and table.name in figures else "table"
+    return f"{kind}={table.name} {kind}.only_columns=[{cell.column}] {kind}.only_rows=['{cell.row}']"

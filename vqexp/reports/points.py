@@ -1,0 +1,98 @@
+"""Numbers with their place in a table or figure: what claims compare and figures draw."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vqexp.errors import require
+from vqexp.reports.summary import scale_of
+from vqexp.reports.table import Cell
+
+
+@dataclass(frozen=True)
+class Point:
+    """One number, in percent if it is a share, with its interval [low, high]; n images, 0 if reported."""
+
+    series: str
+    panel: str
+    x: float | None
+    column: str
+    value: float
+    low: float
+    high: float
+    n: int = 0
+
+
+def measured_point(cell: Cell, record: Mapping[str, Any]) -> Point | None:
+    """The cell's number from its record; None if the metric has none there, as over no images."""
+    estimate = record["metrics"].get(cell.metric)
+    if estimate is None or estimate["mean"] is None:
+        return None
+    scale = scale_of(cell.metric)
+    low, high = (scale * bound for bound in estimate["ci95"])
+    return Point(
+        cell.series, cell.panel, cell.x, cell.column, scale * estimate["mean"], low, high, estimate["n"]
+    )
+
+
+def reported_point(cell: Cell) -> Point | None:
+    """The cell's number in the paper; an interval of no width."""
+    if not cell.reported:
+        return None
+    value = cell.reported[0]
+    return Point(cell.series, cell.panel, cell.x, cell.column, value, value, value)
+
+
+def select(points: Sequence[Point], where: Mapping[str, Any]) -> list[Point]:
+    """The points that match `where`: series, panel, x and column, each a value, a list, or absent for all.
+
+    x may be `min` or `max`, of its panel. A column may be a difference, `natural - robust`.
+    """
+    columns = _list(where.get("column"))
+    if columns is None:
+        columns = list(dict.fromkeys(point.column for point in points))
+    found = [point for column in columns for point in _column(points, str(column))]
+    for name in ("series", "panel"):
+        wanted = _list(where.get(name))
+        if wanted is not None:
+            found = [point for point in found if getattr(point, name) in wanted]
+    x = where.get("x")
+    if x in ("min", "max"):
+        pick = min if x == "min" else max
+        return [
+            point
+            for point in found
+            if point.x is not None
+            and point.x == pick(p.x for p in found if p.panel == point.panel and p.x is not None)
+        ]
+    wanted = _list(x)
+    return found if wanted is None else [point for point in found if point.x in wanted]
+
+
+def _column(points: Sequence[Point], column: str) -> list[Point]:
+    """A column's points, or those of a difference of two columns where both are there."""
+    name, minus, other = column.partition(" - ")
+    if not minus:
+        return [point for point in points if point.column == name]
+    require(other, f"a difference of columns is written `natural - robust`, not {column!r}")
+    less = {(p.series, p.panel, p.x): p for p in points if p.column == other}
+    found = []
+    for point in _column(points, name):
+        right = less.get((point.series, point.panel, point.x))
+        if right is not None:
+            bounds = point.low - right.high, point.high - right.low
+            found.append(
+                replace(
+                    point,
+                    column=column,
+                    value=point.value - right.value,
+                    low=bounds[0],
+                    high=bounds[1],
+                    n=min(point.n, right.n),
+                )
+            )
+    return found
+
+
+def _list(value: Any) -> list[Any] | None:
+    return None if value is None else value if isinstance(value, list) else [value]

@@ -1,0 +1,75 @@
+"""What a finished sweep over a table or figure shows: the cells, what becomes of the claims, the drawing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vqexp.reports.claims import Verdict, judge
+from vqexp.reports.figure import Figure
+from vqexp.reports.gather import figure_points, with_quoted
+from vqexp.reports.points import Point, measured_point
+from vqexp.reports.table import Cell, Table, print_table
+
+SMOKE_NOTE = "scale=smoke: a check of the machinery, no measurement"
+
+
+def finish(
+    tables: Sequence[Table],
+    figure: Figure | None,
+    places: Sequence[tuple[Table, Cell, str]],
+    root: str | Path,
+    smoke: bool,
+) -> None:
+    """Print tables and claims, and write the figure under `root`/figures (smoke runs: figures/smoke).
+
+    places: (table, cell, path of its record).
+    """
+    records: dict[str, Mapping[str, Any]] = {path: json.loads(Path(path).read_text()) for *_, path in places}
+    points: dict[str, list[Point]] = {}
+    for table in tables:
+        own = [(cell, path) for other, cell, path in places if other is table]
+        print_table(table, [cell for cell, _ in own], [path for _, path in own])
+        found = [measured_point(cell, records[path]) for cell, path in own]
+        points[table.name] = with_quoted(table, [point for point in found if point is not None])
+    named = [(table.name, claim) for table in tables for claim in table.claims]
+    if figure is not None:
+        points[figure.name] = figure_points(figure, points)
+        named += [(figure.name, claim) for claim in figure.claims]
+    verdicts = [judge(claim, name, points) for name, claim in named]
+    if smoke:
+        print(SMOKE_NOTE)
+    else:
+        print_verdicts(verdicts)
+    if figure is not None:
+        folder = Path(root) / "figures" / ("smoke" if smoke else "")
+        cells = [(cell, records[path]) for _, cell, path in places]
+        for path in draw_figure(figure, points[figure.name], cells, folder, SMOKE_NOTE if smoke else ""):
+            print(f"figure: {path}")
+
+
+def draw_figure(
+    figure: Figure,
+    points: Sequence[Point],
+    cells: Sequence[tuple[Cell, Mapping[str, Any]]],
+    folder: Path,
+    note: str = "",
+) -> list[Path]:
+    """The files written, a PDF and a PNG; none if nothing was measured."""
+    # pyplot is slow to import
+    from vqexp.reports.draw import draw
+    from vqexp.reports.pictures import draw_picture_figure
+    from vqexp.reports.schematic import draw_schematic
+
+    if figure.kind == "schematic":
+        return draw_schematic(figure, folder)
+    if figure.kind == "pictures":
+        return draw_picture_figure(figure, cells, folder)
+    return draw(figure, points, folder, note)
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """A line a claim."""
+    for verdict in verdicts:
+        counts = f" ({verdict.good} of {verdict.total} comparisons)" if verdict.total else ""
+        print(f"{verdict.word}{counts}: {verdict.text} ({verdict.place})")
