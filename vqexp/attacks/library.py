@@ -52,6 +52,7 @@ class DeepFool(MinimalL2):
     """Steps to the nearest boundary of the linearized classifier (Moosavi-Dezfooli et al. 2016, algorithm 2).
 
     steps: at most so many, >= 1. overshoot: by which share each step goes beyond the boundary, >= 0.
+    torchattacks clips to [0, 1] after each step, so a path can get stuck where pixels are black or white.
     """
 
     def __init__(self, *, steps: int, overshoot: float, **settings: Any) -> None:
