@@ -68,7 +68,7 @@ class Median(Defense):
 
     size: odd, >= 3, and less than twice the image's height and width, for the image is reflected at its
     edges. Differentiable almost everywhere: the gradient goes to the pixel that is the median. That
-    pixel is seldom the window's own, so straight-through is a poor stand-in, and the exact gradient breaks it.
+    pixel is seldom the window's own: straight-through is a poor stand-in, and the exact gradient breaks it.
     """
 
     def __init__(self, *, size: int) -> None:
