@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vqexp.defenses import Draw, call
 
-# (logits (N, classes), labels (N,)) -> one term an image (N,)
+# (logits (N, classes), labels (N,), or whatever there is of each image (N, ...)) -> one term an image (N,)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 DRAWS_A_CHUNK = 2**24
@@ -114,7 +114,7 @@ class RandomView(View):
         if self.average == "output":
             return loss(self._output(images, rows, numbers), labels)
         logits = self._logits(images, rows, numbers)
-        each = loss(logits.flatten(0, 1), labels.repeat(len(numbers)))
+        each = loss(logits.flatten(0, 1), labels.repeat(len(numbers), *[1] * (labels.dim() - 1)))
         return each.view(len(numbers), -1).mean(0)
 
     def _output(self, images: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:
