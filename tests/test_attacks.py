@@ -192,7 +192,8 @@ ROWS = {"mnist": [121, 5, 12, 59, 95, 73], "cifar10": [2, 5, 3, 101, 177, 192]}
 @pytest.mark.parametrize("name", REAL)
 def test_autoattack_is_the_packages(name):
     (classifier, images, labels), (_, eps) = real(name), REAL[name]
-    check_against_the_package(classifier, images[ROWS[name]], labels[ROWS[name]], eps, batch_size=4)
+    budget = {"steps": 20, "queries": 500}  # in full, an image that withstands all takes minutes
+    check_against_the_package(classifier, images[ROWS[name]], labels[ROWS[name]], eps, 4, budget)
 
 
 SHORT = {"steps": 8, "queries": 50}
@@ -453,7 +454,7 @@ BUDGET = {"steps": 3, "step_size": 0.1}
         (PGD, {**BUDGET, "norm": "l7"}, r"attack\.norm is 'l7'; it must be one of linf, l2"),
         (FGSM, {"eps": -1}, r"attack\.eps is -1; it must be a number >= 0"),
         (FGSM, {"batch_size": 0}, r"attack\.batch_size is 0; it must be an integer >= 1"),
-        (AutoAttack, {"version": "foo"}, r"attack\.version is 'foo'; it must be one of standard, plus"),
+        (AutoAttack, {"version": "foo"}, r"attack\.version is 'foo'; it must be one of standard, plus, rand"),
         (AutoAttack, {"steps": 0}, r"attack\.steps is 0; it must be an integer >= 1"),
         (AutoAttack, {"queries": 0}, r"attack\.queries is 0; it must be an integer >= 1"),
         (AutoAttack, {"norm": "l7"}, r"attack\.norm is 'l7'; it must be one of linf, l2"),

@@ -11,9 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
+from vqexp.config import finite
 from vqexp.errors import ConfigError
-from vqexp.metrics import Accuracy, Evaluation, margin, proportion
+from vqexp.metrics import Accuracy, Evaluation, average, margin, proportion
 from vqexp.metrics.protocols import all_of, vote
+from vqexp.reports.summary import interval, value
 
 OUTCOMES = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]], dtype=torch.bool)
 
@@ -38,6 +40,7 @@ def test_proportion_by_hand():
         "runs": 3,
         "n": 4,
         "ci95": list(found.ci95),
+        "unit": "fraction",
     }
 
 
@@ -195,3 +198,33 @@ def test_all_of_needs_every_draw():
 def test_accuracy_refuses(wrong):
     with pytest.raises(ConfigError, match=rf"metric\.{next(iter(wrong))} is .*; it must be an integer >= 1"):
         Accuracy(**{"runs": 1, "select_runs": 1, "vote": 1, "all": 1, **wrong})
+
+
+def test_average_by_hand():
+    values = torch.tensor([[1.0, 2.0, math.nan, math.nan], [3.0, 2.0, 8.0, math.nan]])
+    found = average(values, "dB")
+    # means of the images: 2, 2, 8; Student's quantile for two degrees of freedom is 4.302653
+    half = 4.302652729911275 * statistics.stdev([2, 2, 8]) / math.sqrt(3)
+    assert found.mean == pytest.approx(4)
+    assert found.std == pytest.approx(statistics.stdev([3 / 2, 13 / 3]))
+    assert (found.runs, found.n, found.unit) == (2, 3, "dB")
+    assert found.ci95 == pytest.approx((4 - half, 4 + half))
+
+
+def test_average_of_too_few():
+    one, none = average(torch.tensor([3.0]), "nats"), average(torch.tensor([math.nan]), "nats")
+    assert (one.mean, one.std, one.runs, one.n, one.ci95) == (3, 0, 1, 1, (-math.inf, math.inf))
+    assert math.isnan(none.mean)
+    assert (none.n, none.ci95) == (0, (-math.inf, math.inf))
+
+
+def test_how_an_estimate_reads():
+    fraction = proportion(OUTCOMES).to_dict()
+    assert value(fraction) == "50.00 (25.00) %"
+    del fraction["unit"]  # as in older records
+    assert value(fraction) == "50.00 (25.00) %"
+    decibels = average(torch.tensor([[20.0, 30.0], [22.0, 32.0]]), "dB").to_dict()
+    assert value(decibels) == "26 (1.4) dB"
+    assert interval(decibels) == "[-37.53, 89.53]"
+    unknown = finite(average(torch.tensor([math.nan]), "dB").to_dict())
+    assert (value(unknown), interval(unknown)) == ("-", "-")

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers, resolved
 from vqexp.errors import WorkError, require
 from vqexp.pipeline import read_record, run
+from vqexp.reports.audit_sweeper import AuditSweeper
 from vqexp.reports.preview import Cache, state
 from vqexp.reports.summary import print_summary
 from vqexp.reports.sweeper import register_sweepers
@@ -35,7 +36,8 @@ def job(config: DictConfig) -> str:
             plain = resolved(config)
             print(state(Cache(plain["store"]["root"]).has(plain)))
             return ""
-        path = run(config, Path(hydra_config.sweep.dir).name if sweep else None)
+        group = Path(hydra_config.sweep.dir).name if sweep else None
+        path = run(config, group, list(hydra_config.overrides.task))
     except FAULTS as error:
         if sweep:
             raise  # Hydra says which run of the sweep it was
@@ -48,7 +50,7 @@ def main() -> None:
     """Run; exit with 2 on bad input and 1 on a fault during work, with one line on stderr."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, not printed with a traceback
     register_resolvers()
-    register_sweepers()
+    register_sweepers(audit=AuditSweeper)
     try:
         job()
     except FAULTS as error:

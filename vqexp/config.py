@@ -23,12 +23,19 @@ EXECUTION = frozenset({"root", "download", "memory_limit", "cost"})
 
 
 def register_resolvers() -> None:
-    """`${div:4,255}`, `${mul:0.1,${attack.eps}}`, `${first:null,5}` (the first that is not null), and
-    `${default_start:2}` (how k-means starts at that patch size).
+    """`${div:4,255}`, `${mul:0.1,${attack.eps}}`, `${add:${seed},1}`, `${first:null,5}` (the first that is
+    not null), `${least:null,5,7}` (the least that is not null), and `${default_start:2}` (how k-means starts
+    at that patch size).
     """
     OmegaConf.register_new_resolver("div", lambda a, b: a / b, replace=True)
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("add", lambda a, b: a + b, replace=True)
     OmegaConf.register_new_resolver("default_start", default_start, replace=True)
+    OmegaConf.register_new_resolver(
+        "least",
+        lambda *values: min((value for value in values if value is not None), default=None),
+        replace=True,
+    )
     OmegaConf.register_new_resolver(
         "first", lambda *values: next((value for value in values if value is not None), None), replace=True
     )

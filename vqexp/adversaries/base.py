@@ -1,5 +1,7 @@
 """What the attacker knows: which differentiable view of the defended classifier the attack sees."""
 
+from typing import Any
+
 from torch import nn
 
 from vqexp.errors import one_of
@@ -16,10 +18,15 @@ class Adversary:
     VERSION = 1
     # False: the view is the bare classifier, so adversarial images serve every defense
     sees_defense: bool = True
+    # False: the view has no gradient, so attacks that need one are refused
+    differentiable: bool = True
     # draws that rank an attack's candidates, where the view is random
     select: int = 1
     # a number: the evaluation uses this many draws, which the attacker knows
     fixed_draws: int | None = None
+    # the classifier that stands in for f, where the adversary does not know f: its settings as changes to
+    # f's, those of its training likewise, and its seed
+    surrogate: dict[str, Any] | None = None
     summary: str = ""
 
     def __init__(self, *, cost: str) -> None:
@@ -28,6 +35,13 @@ class Adversary:
     def check(self, defense: nn.Module) -> None:
         """Raise `ConfigError` if this adversary makes no sense against `defense`."""
 
+    def sees_randomness(self, defense: nn.Module) -> bool:
+        """Whether the view of `defense` is random, before there is one."""
+        return self.sees_defense and self.fixed_draws is None and bool(getattr(defense, "random", True))
+
     def view(self, classifier: nn.Module, defense: nn.Module) -> nn.Module:
-        """What the attack differentiates: images (N, C, H, W) in [0, 1] -> logits; a `View` if random."""
+        """What the attack sees: images (N, C, H, W) in [0, 1] -> logits; a `View` if random.
+
+        `classifier` is f, or the surrogate where there is one.
+        """
         raise NotImplementedError

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from vqexp.defenses import Defense, Draw, call
 
 
-class _Identity(torch.autograd.Function):
-    """Forward g(x), backward the identity: exact in the forward pass, unlike x + (g(x) - x)."""
+class Forward(torch.autograd.Function):
+    """Forward `output`, backward to `stand_in`: exact, unlike stand_in + (output - stand_in)."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, output: Tensor) -> Tensor:
+    def forward(ctx: Any, stand_in: Tensor, output: Tensor) -> Tensor:
         return output.clone()
 
     @staticmethod
@@ -35,4 +35,4 @@ class StraightThrough(Defense):
         """(N, C, H, W) -> g(images), of the same shape."""
         with torch.no_grad():
             output = self.defense(images) if draw is None else call(self.defense, images, draw)
-        return _Identity.apply(images, output)
+        return Forward.apply(images, output)

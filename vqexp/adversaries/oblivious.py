@@ -3,7 +3,7 @@
 from torch import nn
 
 from vqexp.adversaries.base import Adversary
-from vqexp.errors import require
+from vqexp.errors import SenselessError
 
 
 class Oblivious(Adversary):
@@ -14,11 +14,11 @@ class Oblivious(Adversary):
 
     def check(self, defense: nn.Module) -> None:
         """Refuse a defense inside f: without it there is no f to attack."""
-        require(
-            not getattr(defense, "inside", False),
-            "adversary=oblivious attacks f without its preprocessor, but this defense is inside f; "
-            "choose an adversary that sees it",
-        )
+        if getattr(defense, "inside", False):
+            raise SenselessError(
+                "adversary=oblivious attacks f without its preprocessor, but this defense is inside f; "
+                "choose an adversary that sees it"
+            )
 
     def view(self, classifier: nn.Module, defense: nn.Module) -> nn.Module:
         """f alone."""

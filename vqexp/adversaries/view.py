@@ -42,8 +42,7 @@ class View(nn.Module):
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
             terms = loss(self(images), labels)
-            (gradient,) = torch.autograd.grad(terms.sum(), images)
-        return gradient, terms.detach()
+            return gradient_of(terms, images), terms.detach()
 
     def one_draw(self) -> nn.Module:
         """The same view on a single draw a call, for attacks that average by themselves."""
@@ -83,8 +82,8 @@ class RandomView(View):
 
     def one_draw(self) -> nn.Module:
         """A view with the same position in the sequence of draws."""
-        view = RandomView(self.model, fixed=self.fixed, memory_limit=self.memory_limit)
-        view._next = self._next
+        view = type(self)(self.model, fixed=self.fixed, memory_limit=self.memory_limit)
+        view.random, view._next = self.random, self._next
         return view
 
     def forward(self, images: Tensor) -> Tensor:
@@ -107,7 +106,7 @@ class RandomView(View):
             some = images[i : i + group].detach().requires_grad_(True)
             with torch.enable_grad():
                 terms = self._terms(some, rows[i : i + group], numbers, labels[i : i + group], loss)
-                gradients.append(torch.autograd.grad(terms.sum(), some)[0])
+                gradients.append(gradient_of(terms, some))
             losses.append(terms.detach())
         return torch.cat(gradients), torch.cat(losses)
 
@@ -151,6 +150,14 @@ class RandomView(View):
             self._bytes = kept_for_backward(self.model, images[:1].detach())
         limit = self.memory_limit or (1024 if images.device.type == "cpu" else 16384)
         return max(1, int(limit * 2**20 / max(1, self._bytes)))
+
+
+def gradient_of(terms: Tensor, images: Tensor) -> Tensor:
+    """Gradient of the sum of `terms`; zero where nothing connects them to the images, as behind a decoder."""
+    if not terms.requires_grad:
+        return torch.zeros_like(images)
+    (gradient,) = torch.autograd.grad(terms.sum(), images, allow_unused=True)
+    return torch.zeros_like(images) if gradient is None else gradient
 
 
 def kept_for_backward(model: nn.Module, image: Tensor) -> int:

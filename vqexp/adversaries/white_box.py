@@ -7,7 +7,7 @@ from torch import nn
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.estimators import StraightThrough
 from vqexp.adversaries.view import RandomView, View
-from vqexp.defenses import NoDefense, defend
+from vqexp.defenses import Defense, NoDefense, defend
 from vqexp.errors import SenselessError, check_number, one_of
 
 AVERAGES = ("loss", "output")
@@ -67,6 +67,17 @@ class WhiteBox(Adversary):
             raise SenselessError(
                 f"adversary.gradient={self.gradient} replaces the gradient of a preprocessor, but this "
                 "defense is inside f; choose exact"
+            )
+        wrap = getattr(type(defense), "wrap", Defense.wrap)
+        if self.gradient != "exact" and wrap is not Defense.wrap:
+            raise SenselessError(
+                f"adversary.gradient={self.gradient} replaces the gradient of a preprocessor, but "
+                f"{type(defense).__name__} acts on more than f's input; choose exact or oblivious"
+            )
+        if self.gradient == "exact" and not getattr(defense, "differentiable", True):
+            raise SenselessError(
+                f"adversary.gradient=exact needs a gradient, but {type(defense).__name__} has none; "
+                "choose ste"
             )
 
     def estimator(self, defense: nn.Module) -> nn.Module:

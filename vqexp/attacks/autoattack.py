@@ -10,19 +10,28 @@ import torch
 from pyautoattack import AutoAttack as AuthorsAutoAttack
 from torch import Tensor, nn
 
+from vqexp.adversaries import Adversary, View
+from vqexp.attacks.apgd import NORM_NAMES, RandomAPGD
 from vqexp.attacks.base import Adversarial, Attack
-from vqexp.errors import check_number, one_of
+from vqexp.errors import SenselessError, check_number, one_of
 
 
 class AutoAttack(Attack):
-    """The ensemble of APGD-CE, targeted APGD-DLR, targeted FAB and Square, for deterministic views.
+    """The ensemble of APGD-CE, targeted APGD-DLR, targeted FAB and Square; two APGD runs on random views.
 
-    version: `standard` or `plus`. steps, queries: null leaves what the version fixes; a number replaces
-    the steps of APGD and FAB or the queries of Square (the result is then no AutoAttack figure).
+    version: `standard`, `plus` (fixed views only) or `rand` (random views only, where `standard` means
+    the same). steps, queries: null leaves what the version fixes; a number replaces the steps of APGD and
+    FAB or the queries of Square (the result is then no AutoAttack figure).
 
-    An image on which the view was wrong from the start, or which no member flipped, comes back
-    unchanged. `autoattack_flags` (N,) is the package's own verdict: true where the view was right and
-    stayed right.
+    Fixed view: an image on which the view was wrong from the start, or which no member flipped, comes
+    back unchanged. `autoattack_flags` (N,) is the package's own verdict: true where the view was right
+    and stayed right.
+
+    Random view: that verdict rests on single draws, so it chooses nothing. APGD-CE and APGD-DLR go
+    through all images (`RandomAPGD`), and their highest-loss and last points are candidates.
+    `autoattack_flags` is what the package's version `rand` would say, with its order of calls on draws
+    of our own: true where the view was right at the first call, and right again where each run's point
+    (the last one that some draw of it got wrong, else the image itself) was tested on one more.
     """
 
     def __init__(
@@ -34,14 +43,32 @@ class AutoAttack(Attack):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        one_of("attack.version", version, ("standard", "plus"))
+        one_of("attack.version", version, ("standard", "plus", "rand"))
         for name, value in (("steps", steps), ("queries", queries)):
             if value is not None:
                 check_number(f"attack.{name}", value, low=1, integer=True)
         self.version, self.steps, self.queries = version, steps, queries
 
+    def check(self, adversary: Adversary, defense: nn.Module) -> None:
+        """Refuse a version for the other kind of view."""
+        self._check_version(adversary.sees_randomness(defense))
+
+    def _check_version(self, random: bool) -> None:
+        if random and self.version == "plus":
+            raise SenselessError(
+                "attack.version=plus is an ensemble for fixed views, and this view is random; "
+                "standard and rand run APGD-CE and APGD-DLR on it"
+            )
+        if not random and self.version == "rand":
+            raise SenselessError(
+                "attack.version=rand is for random views, and this view is fixed; choose standard or plus"
+            )
+
     def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
-        """The package's adversarial images; its log goes into the facts."""
+        """The package's adversarial images, or candidates; its log goes into the facts."""
+        if isinstance(view, View) and view.random:
+            return self._on_draws(view, images, labels, seed)
+        self._check_version(random=False)
         with _captured_log() as log, torch.random.fork_rng():
             attack = self.authors_attack(view, images, seed)
             adversarial, predictions = attack.run_standard_evaluation(
@@ -50,11 +77,25 @@ class AutoAttack(Attack):
         flags = predictions == labels
         return Adversarial(adversarial, {"autoattack_flags": flags}, {"log": log.getvalue()})
 
+    def _on_draws(self, view: View, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+        self._check_version(random=True)
+        apgd = RandomAPGD(view, steps=self.steps or 100, norm=self.norm, eps=self.eps, seed=seed)
+        logits = apgd.logits(images)
+        flags, candidates = logits.argmax(1) == labels, []
+        with _captured_log() as log:
+            for loss in ("ce", "dlr") if logits.shape[1] > 2 else ("ce",):
+                one = apgd.run(images, labels, loss)
+                candidates.append(one.points)
+                flags = flags & ~one.flipped
+                log.write(f"{one.log}\n")
+        points = torch.cat(candidates)
+        return Adversarial(points[0], {"autoattack_flags": flags}, {"log": log.getvalue()}, points)
+
     def authors_attack(self, view: nn.Module, images: Tensor, seed: int) -> AuthorsAutoAttack:
         """The package's attack object with our settings."""
         attack = AuthorsAutoAttack(
             view,
-            norm={"linf": "Linf", "l2": "L2"}[self.norm],
+            norm=NORM_NAMES[self.norm],
             eps=self.eps,
             seed=seed,
             version=self.version,

@@ -2,15 +2,15 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, View
 from vqexp.errors import WorkError, check_number, one_of
 
-NORMS = ("linf", "l2")
 TOLERANCE = 1e-6
 
 
@@ -31,19 +31,24 @@ class Adversarial:
 class Attack:
     """Perturbs images inside the eps-ball and the box [0, 1], before any defense.
 
-    norm: `linf` or `l2`. eps: radius in units of [0, 1] pixels, >= 0. batch_size: images a chunk, >= 1.
+    norm: one of `NORMS`. eps: radius in units of [0, 1] pixels, >= 0. batch_size: images a chunk, >= 1.
     cost: how dear an image is, `light` or `heavy`; the scale says how many images each gets.
     Raises `ConfigError` for values out of range.
     """
 
     VERSION = 1
+    needs_gradient = True  # of the view; False: its logits are enough
+    NORMS: ClassVar[tuple[str, ...]] = ("linf", "l2")
     perturbs = True  # False: there is nothing to attack and no adversarial image
 
     def __init__(self, *, eps: float, norm: str = "linf", batch_size: int = 100, cost: str = "light") -> None:
         check_number("attack.eps", eps, low=0)
-        one_of("attack.norm", norm, NORMS)
+        one_of("attack.norm", norm, self.NORMS)
         check_number("attack.batch_size", batch_size, low=1, integer=True)
         self.eps, self.norm, self.batch_size = float(eps), norm, batch_size
+
+    def check(self, adversary: Adversary, defense: nn.Module) -> None:
+        """Raise `ConfigError` if this attack makes no sense on what `adversary` sees of `defense`."""
 
     def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
         """Adversarial images for one chunk; all randomness comes from `seed`."""

@@ -117,6 +117,7 @@ class FGSM(PGD):
 class NoAttack(Attack):
     """The clean images, for natural accuracy alone."""
 
+    needs_gradient = False
     perturbs = False
 
     def __init__(self, **settings: Any) -> None:

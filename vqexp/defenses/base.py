@@ -18,6 +18,7 @@ class Defense(nn.Module):
     VERSION = 1  # raised whenever results change
     random: bool = False  # fresh draws give different results
     inside: bool = False  # part of the classifier, and of its training
+    differentiable: bool = True  # autograd gives a gradient, if only of zero
 
     def check(self, shape: Sequence[int]) -> None:
         """Raise `ConfigError` if this defense cannot take images of `shape` (C, H, W)."""

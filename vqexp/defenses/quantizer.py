@@ -14,6 +14,18 @@ from vqexp.defenses.randomness import Draw, Streams
 from vqexp.errors import check_number, one_of, require
 
 
+class Nearest:
+    """How patches and centers take to each other. Algorithms 1 and 2, line 5; a soft stand-in replaces it."""
+
+    def settle(self, noisy: Tensor, centers: Tensor) -> Tensor:
+        """The codebook, from what k-means found among the noisy patches: that itself."""
+        return centers
+
+    def quantized(self, noisy: Tensor, centers: Tensor) -> Tensor:
+        """(N, n, d) and (N, k, d) -> (N, n, d): for each patch its nearest center."""
+        return kmeans.gather_rows(centers, kmeans.nearest(noisy, centers))
+
+
 class VectorQuantizer(Defense):
     """Quantizes an image against k centers found among its own noisy patches (Algorithms 1 and 2).
 
@@ -33,6 +45,7 @@ class VectorQuantizer(Defense):
     """
 
     random = True
+    assignment = Nearest()
 
     def __init__(
         self,
@@ -108,7 +121,7 @@ class VectorQuantizer(Defense):
             other = self._cluster(noisy, streams)
             better = kmeans.inertia(noisy, other) < kmeans.inertia(noisy, best)
             best = torch.where(better.view(-1, 1, 1), other, best)
-        return best
+        return self.assignment.settle(noisy, best) if self.max_steps else best
 
     def _cluster(self, noisy: Tensor, streams: Streams) -> Tensor:
         """Centers of one run of k-means: means of their patches, and differentiable as such."""
@@ -139,8 +152,8 @@ class VectorQuantizer(Defense):
         streams = Streams(self.seed, draw, images.device)
         patches = self.patches(images)
         centers = self.codebook(patches, streams)
-        labels = kmeans.nearest(self._add_noise(patches.detach(), self.tau, streams), centers.detach())
-        return self.reassemble(kmeans.gather_rows(centers, labels), patches, (H, W))
+        quantized = self.assignment.quantized(self._add_noise(patches, self.tau, streams), centers)
+        return self.reassemble(quantized, patches, (H, W))
 
     def _add_noise(self, patches: Tensor, scale: float, streams: Streams) -> Tensor:
         if scale == 0:

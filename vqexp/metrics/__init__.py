@@ -1,7 +1,30 @@
 """Metrics: what is measured on the defended classifier."""
 
 from vqexp.metrics.accuracy import Accuracy, margin
-from vqexp.metrics.base import Evaluation, Measurement, Metric, Run
-from vqexp.metrics.estimate import Estimate, proportion
+from vqexp.metrics.base import Evaluation, Measurement, Metric, Run, Setup
+from vqexp.metrics.certified import Certified, certified_accuracy, certified_error, vote_certificate
+from vqexp.metrics.estimate import Estimate, average, proportion
+from vqexp.metrics.gradients import Gradients
+from vqexp.metrics.worst_case import Member, WorstCase, gap, worst_case
 
-__all__ = ["Accuracy", "Estimate", "Evaluation", "Measurement", "Metric", "Run", "margin", "proportion"]
+__all__ = [
+    "Accuracy",
+    "Certified",
+    "Estimate",
+    "Evaluation",
+    "Gradients",
+    "Measurement",
+    "Member",
+    "Metric",
+    "Run",
+    "Setup",
+    "WorstCase",
+    "average",
+    "certified_accuracy",
+    "certified_error",
+    "gap",
+    "margin",
+    "proportion",
+    "vote_certificate",
+    "worst_case",
+]

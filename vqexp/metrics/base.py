@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from vqexp.data import Images
+from vqexp.errors import one_of
 from vqexp.metrics.estimate import Estimate
 
 
@@ -17,6 +18,26 @@ class Evaluation:
     predicted: Tensor
     correct: Tensor
     margin: Tensor
+
+
+class Setup(Protocol):
+    """What `vqexp.pipeline.Experiment` offers to a metric's check: components, and no results yet."""
+
+    @property
+    def dataset(self) -> Any:
+        """The dataset, with its `shape`."""
+
+    @property
+    def defense(self) -> nn.Module:
+        """The defense."""
+
+    @property
+    def adversary(self) -> Any:
+        """The adversary."""
+
+    @property
+    def attack(self) -> Any:
+        """The attack; nothing is attacked unless it `perturbs`."""
 
 
 class Run(Protocol):
@@ -49,6 +70,9 @@ class Run(Protocol):
     def adversarial_images(self, index: int) -> Tensor:
         """Adversarial images (n, C, H, W) of one chunk, on the CPU."""
 
+    def inputs(self, index: int, adversarial: bool) -> Tensor:
+        """Clean or adversarial images (n, C, H, W) of one chunk, on the device."""
+
     def known(self, name: str) -> Tensor | None:
         """What the attack knows of each image (n,), such as `perturbed`; None if it says nothing of it."""
 
@@ -80,10 +104,22 @@ class Measurement:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+COSTS = ("light", "heavy", "extreme")
+
+
 class Metric:
-    """Subclasses say what they measure."""
+    """Subclasses say what they measure.
+
+    cost: how dear an image is, one of `COSTS`; the scale says how many images each gets.
+    """
 
     VERSION = 1  # raised whenever results change
+
+    def __init__(self, *, cost: str = "light") -> None:
+        one_of("metric.cost", cost, COSTS)
+
+    def check(self, setup: Setup) -> None:
+        """Raise `ConfigError` if this metric makes no sense here; called before any work."""
 
     def measure(self, run: Run) -> Measurement:
         """The metric's numbers for one run."""

@@ -4,7 +4,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from torch import nn
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.classifiers import Normalized, load_checkpoint
-from vqexp.config import build, resolved
+from vqexp.config import EXECUTION, build, identity, resolved
 from vqexp.data import Dataset
+from vqexp.data.split import sha256_of_file
 from vqexp.defenses import Defense
-from vqexp.errors import ConfigError, check_number, require
+from vqexp.errors import ConfigError, SenselessError, check_number, require
 from vqexp.loggers import Logger
 from vqexp.metrics import Metric
 from vqexp.store import Store, key_of
@@ -44,6 +45,19 @@ class Experiment:
     device: torch.device
     seed: int
     checkpoint: Path | None  # of the classifier
+    surrogate: "Experiment | None" = None  # the same, with what the adversary attacks in place of f
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What of the settings determines f: its own, with its training's and the seed or its checkpoint."""
+        skipped = {"checkpoint", *EXECUTION}
+        settings = {name: value for name, value in self.config["classifier"].items() if name not in skipped}
+        if self.checkpoint is not None:
+            return {**settings, "checkpoint": sha256_of_file(self.checkpoint)}
+        if self.training is None:
+            return settings
+        training = identity(self.config["training"], getattr(self.training, "VERSION", 1))
+        return {**settings, "training": training, "seed": self.seed}
 
     def classifier(self) -> nn.Module:
         """A freshly initialized f, the same for the same seed; with pretrained weights where set."""
@@ -71,26 +85,79 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     )
     root = plain["store"]["root"]
     require(root, "store.root is empty; name a writable folder")
-    checkpoint = plain["classifier"].get("checkpoint") or "auto"
-    trained = checkpoint == "auto" and plain["classifier"].get("weights") is None
     experiment = Experiment(
         config=plain,
-        training=_component("training", plain["training"]) if trained else None,
         store=Store(root),
         device=_device(plain["device"]),
         seed=plain["seed"],
-        checkpoint=None if checkpoint == "auto" else Path(checkpoint),
+        **_source(plain),
         **parts,
     )
     if isinstance(experiment.defense, Defense):
         experiment.defense.check(experiment.dataset.shape)
     experiment.adversary.check(experiment.defense)
-    if trained or experiment.checkpoint is not None or plain["classifier"].get("weights") == "zoo":
-        experiment.classifier()  # a wrong setting or checkpoint, or weights that are not there, show now
+    experiment.attack.check(experiment.adversary, experiment.defense)
+    experiment.metric.check(experiment)
+    _check_gradient(experiment)
+    experiment.surrogate = _surrogate(experiment)
+    _check_classifier(experiment)
+    trained = any(part and part.training for part in (experiment, experiment.surrogate))
     experiment.dataset.check(("test", "train") if trained else ("test",))
     if check_store:
         experiment.store.check()
     return experiment
+
+
+def _source(config: dict[str, Any]) -> dict[str, Any]:
+    """How the classifier comes to be: by `training`, or from a `checkpoint`, or, with neither, ready."""
+    checkpoint = config["classifier"].get("checkpoint") or "auto"
+    trained = checkpoint == "auto" and config["classifier"].get("weights") is None
+    return {
+        "training": _component("training", config["training"]) if trained else None,
+        "checkpoint": None if checkpoint == "auto" else Path(checkpoint),
+    }
+
+
+def _surrogate(experiment: Experiment) -> Experiment | None:
+    """The experiment with the adversary's surrogate in f's place; None if the adversary has none."""
+    settings = experiment.adversary.surrogate
+    if settings is None:
+        return None
+    config, seed = dict(experiment.config), settings["seed"]
+    for name in ("classifier", "training"):
+        changes = settings[name]
+        config[name] = dict(changes) if "_target_" in changes else {**config[name], **changes}
+    try:
+        surrogate = replace(experiment, config={**config, "seed": seed}, seed=seed, **_source(config))
+        _check_classifier(surrogate)
+    except ConfigError as error:
+        raise ConfigError(f"the adversary's surrogate: {error}") from None
+    if not experiment.adversary.sees_defense and surrogate.origin == experiment.origin:
+        raise SenselessError(
+            "the surrogate is f itself, which adversary=oblivious attacks; give it another adversary.seed, "
+            "adversary.classifier or adversary.training"
+        )
+    return surrogate
+
+
+def _check_classifier(experiment: Experiment) -> None:
+    """Build it once: a wrong setting or checkpoint, or weights that are not there, show now.
+
+    Not so what torchvision brings ready, which it may have to download.
+    """
+    ready = experiment.config["classifier"].get("weights") not in (None, "zoo")
+    if not ready or experiment.checkpoint is not None:
+        experiment.classifier()
+
+
+def _check_gradient(experiment: Experiment) -> None:
+    if experiment.attack.needs_gradient and not experiment.adversary.differentiable:
+        attack, adversary = (
+            type(part).__name__.lower() for part in (experiment.attack, experiment.adversary)
+        )
+        raise SenselessError(
+            f"attack={attack} follows a gradient, and adversary={adversary} has none; choose attack=square"
+        )
 
 
 def _component(name: str, settings: dict[str, Any]) -> Any:

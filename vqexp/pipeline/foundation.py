@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from vqexp.config import EXECUTION, identity
+from vqexp.config import identity
 from vqexp.data import Images
-from vqexp.data.split import sha256_of_file
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.ledger import Ledger
 from vqexp.store import Artifact, Job, key_of
@@ -18,9 +17,9 @@ from vqexp.training import Standard
 class Foundation:
     """Images and classifier of one experiment, computed on demand and at most once."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, ledger: Ledger | None = None) -> None:
         self.experiment = experiment
-        self.ledger = Ledger(experiment.store)
+        self.ledger = ledger or Ledger(experiment.store)
 
     # data
 
@@ -58,21 +57,13 @@ class Foundation:
     def classifier_identity(self) -> dict[str, Any]:
         """What determines f: its settings with those of its training and data, or with its checkpoint."""
         experiment = self.experiment
-        config, dataset = experiment.config, experiment.dataset
-        settings: dict[str, Any] = {
-            k: v for k, v in config["classifier"].items() if k != "checkpoint" and k not in EXECUTION
-        }
-        if experiment.checkpoint is not None:
-            return {**settings, "checkpoint": sha256_of_file(experiment.checkpoint)}
-        training = experiment.training
+        training, dataset = experiment.training, experiment.dataset
         if training is None:
-            return settings
+            return experiment.origin
         return {
-            **settings,
-            "training": identity(config["training"], getattr(training, "VERSION", 1)),
+            **experiment.origin,
             "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
             "defense": self.defense_key if getattr(training, "uses_defense", False) else None,
-            "seed": experiment.seed,
         }
 
     @cached_property
@@ -107,7 +98,11 @@ class Foundation:
         )
         return Artifact(dict(classifier.state_dict()), history)
 
-    # adversarial images
+    @cached_property
+    def seen(self) -> "Foundation":
+        """The foundation whose classifier the adversary sees: this one, or its surrogate's."""
+        surrogate = self.experiment.surrogate
+        return self if surrogate is None else Foundation(surrogate, self.ledger)
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,9 @@ def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_record(stages: Stages, found: Measurement, facts: dict[str, Any]) -> Path:
+def write_record(
+    stages: Stages, found: Measurement, facts: dict[str, Any], overrides: Sequence[str] = ()
+) -> Path:
     """Write the record, and beside it the per-image counts; an existing one of the same key stays.
 
     Returns the record's path.
@@ -51,6 +53,7 @@ def write_record(stages: Stages, found: Measurement, facts: dict[str, Any]) -> P
         "key": key,
         "smoke": config["scale"]["name"] == "smoke",
         "config": {name: value for name, value in config.items() if name not in ("reported", *PRESENTATION)},
+        "overrides": [text for text in overrides if not text.startswith(("reported=", "store.root="))],
         "classifier": stages.classifier_identity,
         "metrics": {name: estimate.to_dict() for name, estimate in found.estimates.items()},
         "reported": config.get("reported"),

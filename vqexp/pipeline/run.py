@@ -1,6 +1,7 @@
 """One run, from a config to a record."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from vqexp.pipeline.record import write_record
 from vqexp.pipeline.stages import Stages
 
 
-def run(config: DictConfig, group: str | None = None) -> Path:
-    """Do what `config` says and return the record's path; `group` names the sweep, for the logger.
+def run(config: DictConfig, group: str | None = None, overrides: Sequence[str] = ()) -> Path:
+    """Do what `config` says and return the record's path.
+
+    group: the sweep's name, for the logger. overrides: what the command line set, for the record.
 
     Raises `ConfigError` before any work if a setting is wrong, `WorkError` for a fault during work.
     """
-    return run_experiment(prepare(config), group)
+    return run_experiment(prepare(config), group, overrides)
 
 
-def run_experiment(experiment: Experiment, group: str | None = None) -> Path:
+def run_experiment(experiment: Experiment, group: str | None = None, overrides: Sequence[str] = ()) -> Path:
     """`run` for components that are already built and checked."""
     logger, config = experiment.logger, experiment.config
     name = "-".join(
@@ -28,7 +31,7 @@ def run_experiment(experiment: Experiment, group: str | None = None) -> Path:
     logger.start(config, group, f"{config['dataset']['name']}-{name}", str(experiment.store.root))
     stages = Stages(experiment)
     found = experiment.metric.measure(stages)
-    path = write_record(stages, found, facts=_facts(stages) | found.facts)
+    path = write_record(stages, found, _facts(stages) | found.facts, overrides)
     means = {name: estimate.mean for name, estimate in found.estimates.items()}
     logger.finish(means | {"record": str(path)})
     return path

@@ -38,15 +38,17 @@ class Stages(Foundation):
     @cached_property
     def view(self) -> nn.Module:
         """What the attack sees."""
-        return freeze(self.experiment.adversary.view(self.classifier, self.defense))
+        return freeze(self.experiment.adversary.view(self.seen.classifier, self.defense))
 
     @cached_property
     def view_key(self) -> str:
-        """Key of the view. The defense is part of it only if the adversary sees it."""
+        """Key of the view. The defense is part of it only if the adversary sees it, f likewise."""
         experiment = self.experiment
         adversary = identity(experiment.config["adversary"], experiment.adversary.VERSION)
+        for name in experiment.adversary.surrogate or ():
+            del adversary[name]  # the surrogate's own key says it
         defense = self.defense_key if experiment.adversary.sees_defense else None
-        return key_of("view", adversary, defense, self.classifier_key)
+        return key_of("view", adversary, defense, self.seen.classifier_key)
 
     # adversarial images
 
@@ -100,10 +102,13 @@ class Stages(Foundation):
 
     @torch.no_grad()
     def _best(self, candidates: Tensor, labels: Tensor, rows: slice, index: int) -> Tensor:
-        """Of candidates (M, N, C, H, W) the one with the lowest mean margin over draws, image by image."""
+        """Of candidates (M, N, C, H, W) the one with the lowest mean margin over draws, image by image.
+
+        On the classifier that the adversary sees: it ranks them itself.
+        """
         if len(candidates) == 1:
             return candidates[0]
-        model, ids = freeze(defend(self.classifier, self.defense)), self.images.ids[rows]
+        model, ids = freeze(defend(self.seen.classifier, self.defense)), self.images.ids[rows]
         means = torch.zeros(candidates.shape[:2], dtype=torch.float64, device=candidates.device)
         for number in range(self.experiment.adversary.select):
             for mean, candidate in zip(means, candidates, strict=True):
@@ -200,7 +205,14 @@ class Stages(Foundation):
         `seen`, the adversary's view.
         """
         settings = [settings, self.defense_key, self.view_key if seen else None]
-        parts = self._chunk_artifacts(kind, settings, compute, adversarial, title=kind)
+        image_keys = self.adversarial_keys if adversarial else self.data_keys
+
+        def reproducible(index: int) -> dict[str, Tensor]:
+            # a defense that is not ours draws from the global generators
+            with seeded(self.experiment.seed, kind, image_keys[index]):
+                return compute(index)
+
+        parts = self._chunk_artifacts(kind, settings, reproducible, adversarial, title=kind)
         return {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
 
     def _chunk_artifacts(

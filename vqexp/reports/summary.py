@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vqexp.metrics.estimate import FRACTION
+
 TITLES = {
     "natural_accuracy": "natural accuracy",
     "robust_accuracy": "robust accuracy",
@@ -17,7 +19,31 @@ TITLES = {
     "undefended_accuracy": "robust accuracy, no defense",
     "perturbed": "images perturbed",
     "autoattack_flags": "AutoAttack's own verdict on its view",
+    "certified_accuracy": "certified accuracy (journal, Proposition 1)",
+    "certified": "  images certified above zero",
+    **{
+        f"{kind}_gradient_{name}": f"{title}, {kind} images"
+        for kind in ("natural", "adversarial")
+        for name, title in {
+            "norm": "gradient norm",
+            "all_zero": "gradients that are zero",
+            "zero_entries": "entries that are zero",
+            "not_finite": "gradients that are NaN or infinite",
+            "cosine": "cosine of two draws' gradients",
+        }.items()
+    },
 }
+
+
+def value(estimate: Mapping[str, Any]) -> str:
+    """Mean and, over several runs, standard deviation, with the unit: `61.20 (0.31) %`, `23.41 (0.02) dB`."""
+    unit = estimate.get("unit", FRACTION)
+    if estimate["mean"] is None:
+        return "-"
+    if unit == FRACTION:
+        return f"{percent(estimate)} %"
+    spread = f" ({estimate['std']:.2g})" if estimate["runs"] > 1 and estimate["std"] is not None else ""
+    return f"{estimate['mean']:.4g}{spread} {unit}".rstrip()
 
 
 def scale_of(metric: str) -> float:
@@ -34,8 +60,12 @@ def percent(estimate: Mapping[str, Any], digits: int = 2, scale: float = 100) ->
 
 
 def interval(estimate: Mapping[str, Any], scale: float = 100) -> str:
-    """`[58.1, 64.2]`."""
+    """`[58.1, 64.2]`: percent for a fraction, else in the estimate's own unit; a dash if nothing is known."""
     low, high = estimate["ci95"]
+    if low is None or high is None:
+        return "-"
+    if estimate.get("unit", FRACTION) != FRACTION:
+        return f"[{low:.4g}, {high:.4g}]"
     return f"[{scale * low:.1f}, {scale * high:.1f}]"
 
 
@@ -47,17 +77,19 @@ def print_summary(record: dict[str, Any], path: Any) -> None:
     table = Table(
         title=f"{config['dataset']['name']}: {names['defense']} against {attack}", title_justify="left"
     )
-    for column in ("%", "mean (std)", "95 % interval", "runs", "n"):
-        table.add_column(column, justify="left" if column == "%" else "right")
+    for column in ("", "mean (std)", "95 % interval", "runs", "n"):
+        table.add_column(column, justify="right" if column else "left")
     for name, title in TITLES.items():
         estimate = record["metrics"].get(name)
         if estimate:
-            row = (percent(estimate), interval(estimate), str(estimate["runs"]), str(estimate["n"]))
+            row = (value(estimate), interval(estimate), str(estimate["runs"]), str(estimate["n"]))
             table.add_row(title, *row)
     console = Console(highlight=False, width=max(Console().width, 90))
     console.print(table)
     if record["facts"].get("adversary"):
         console.print(record["facts"]["adversary"], soft_wrap=True)
+    if record["facts"].get("note"):
+        console.print(record["facts"]["note"], soft_wrap=True)
     if record["smoke"]:
         console.print("scale=smoke: a check of the machinery, no measurement")
     print(f"record: {path}", flush=True)

@@ -140,12 +140,14 @@ class TableSweeper(CheckedSweeper):
         return returns
 
 
-def register_sweepers() -> None:
-    """Make them known to Hydra: `basic` is then the checked one, `table` is chosen by a table's config."""
+def register_sweepers(**more: type[CheckedSweeper]) -> None:
+    """Make them known to Hydra: `basic` is then the checked one; a table's config chooses another."""
     plugins = Plugins.instance()
     _pose_as_plugin_module()
-    for name, sweeper in (("basic", CheckedSweeper), ("table", TableSweeper)):
+    sweepers: dict[str, type[CheckedSweeper]] = {"basic": CheckedSweeper, "table": TableSweeper, **more}
+    for name, sweeper in sweepers.items():
         sweeper.__module__ = PLUGIN_MODULE
+        globals()[sweeper.__name__] = sweeper
         plugins.register(sweeper)
         node = {"_target_": f"{PLUGIN_MODULE}.{sweeper.__name__}", "max_batch_size": None, "params": None}
         ConfigStore.instance().store(group="hydra/sweeper", name=name, node=node)

@@ -1,0 +1,46 @@
+"""A run without pipeline or store: what a metric asks for, computed on the spot."""
+
+from types import SimpleNamespace
+
+import torch
+
+from vqexp.adversaries import Oblivious
+from vqexp.defenses import NoDefense
+
+
+class LocalRun:
+    """Clean images x and, if given, adversarial ones, in chunks of `size`; a `vqexp.metrics.Run`."""
+
+    def __init__(self, classifier, x, labels, *, adversarial=None, defense=None, view=None, size=4):
+        n = len(x)
+        self.images = SimpleNamespace(
+            ids=torch.arange(100, 100 + n), labels=labels, pixels=lambda rows: x[rows]
+        )
+        self.chunks = [slice(i, min(i + size, n)) for i in range(0, n, size)]
+        self.classifier, self.defense = classifier, defense or NoDefense()
+        self.view = view if view is not None else classifier
+        self.attacked = adversarial is not None
+        self._x, self._adversarial = x, adversarial
+
+    def inputs(self, index, adversarial):
+        return (self._adversarial if adversarial else self._x)[self.chunks[index]]
+
+    adversarial_images = property(lambda self: lambda index: self.inputs(index, True))
+
+    def known(self, name):
+        assert name == "perturbed"
+        return (self._adversarial != self._x).flatten(1).any(1)
+
+    def chunked(self, kind, settings, compute, *, adversarial, seen=False):
+        parts = [compute(index) for index in range(len(self.chunks))]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def setup(defense=None, perturbs=True, adversary=None, shape=(1, 8, 8)):
+    """A `vqexp.metrics.Setup`."""
+    return SimpleNamespace(
+        dataset=SimpleNamespace(shape=shape),
+        defense=defense or NoDefense(),
+        adversary=adversary or Oblivious(cost="free"),
+        attack=SimpleNamespace(perturbs=perturbs),
+    )

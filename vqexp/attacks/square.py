@@ -1,0 +1,79 @@
+"""Square Attack (Andriushchenko et al. 2020, Algorithms 1 and 2): random search by squares, no gradient."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from vqexp.attacks.base import Adversarial, Attack, project, refuse_nan
+from vqexp.attacks.losses import margin
+from vqexp.errors import check_number, require
+
+# Queries, out of 10,000, after which the share of changed pixels halves; from the authors' code.
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+class Square(Attack):
+    """Changes one random square at a time and keeps what raises the margin loss; l-inf only.
+
+    queries: answers of the view for each image, >= 1. p_init: share of the pixels in the first squares, in
+    (0, 1]; it shrinks on the authors' schedule, rescaled to `queries`.
+
+    There is no early stop: against a random defense an image that is wrong once is not yet lost, and a view
+    that averages over draws makes every comparison one of averages. The point of the highest loss is
+    returned.
+    """
+
+    needs_gradient = False
+
+    def __init__(self, *, queries: int, p_init: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        require(
+            self.norm == "linf",
+            f"attack.norm is {self.norm!r}; it must be linf: the squares of the l2 version are others",
+        )
+        check_number("attack.queries", queries, low=1, integer=True)
+        check_number("attack.p_init", p_init, above=0, high=1)
+        self.queries, self.p_init = queries, float(p_init)
+
+    @torch.no_grad()
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+        """The accepted points, with their `loss` (N,)."""
+        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same squares on every device
+        N, C, H, W = images.shape
+        best, best_loss = images, torch.full((N,), -torch.inf, device=images.device)
+        for query in range(self.queries):
+            if query == 0:  # vertical stripes
+                point = images + self.eps * _signs((N, C, 1, W), generator).to(images)
+            else:
+                square = _squares(N, self._side(query - 1, H, W), H, W, generator)
+                change = 2 * self.eps * square * _signs((N, C, 1, 1), generator)
+                point = best + change.to(images)
+            point = project(point, images, self.eps, self.norm)
+            loss = margin(view(point), labels)
+            refuse_nan("loss", loss)
+            better = loss > best_loss
+            best = torch.where(better.view(-1, 1, 1, 1), point, best)
+            best_loss = torch.where(better, loss, best_loss)
+        return Adversarial(best, {"loss": best_loss})
+
+    def _side(self, step: int, H: int, W: int) -> int:
+        """Side of the square at a step, in pixels."""
+        done = int(step / self.queries * 10_000)
+        share = self.p_init / 2 ** sum(done > halving for halving in HALVINGS)
+        return min(max(round(math.sqrt(share * H * W)), 1), H, W)
+
+
+def _signs(shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """-1 or 1 with equal chances."""
+    return 2.0 * torch.randint(2, shape, generator=generator) - 1
+
+
+def _squares(N: int, side: int, H: int, W: int, generator: Generator) -> Tensor:
+    """(N, 1, H, W), true in a square of each image at a place of its own."""
+    top = torch.randint(H - side + 1, (N, 1), generator=generator)
+    left = torch.randint(W - side + 1, (N, 1), generator=generator)
+    rows, columns = torch.arange(H) - top, torch.arange(W) - left
+    rows, columns = (rows >= 0) & (rows < side), (columns >= 0) & (columns < side)
+    return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)

@@ -1,0 +1,220 @@
+"""The page of an audit: the worst case first, then every member and the evidence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqexp.errors import WorkError
+from vqexp.metrics import Member, WorstCase, proportion, worst_case
+from vqexp.reports.audit import KINDS, Audit
+from vqexp.reports.evidence import Check, Finding, curve, evidence, verdict
+from vqexp.reports.summary import interval, percent
+from vqexp.store import Store, key_of
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """findings: rows by label; counted: labels of the worst case's members; worst: None without any."""
+
+    findings: Mapping[str, Finding]
+    counted: Sequence[str]
+    worst: WorstCase | None
+    checks: Sequence[Check]
+    left_out: Mapping[str, str]
+
+
+def read_audit(
+    audit: Audit, records: Mapping[str, Mapping[str, Any]], store: Store, left_out: Mapping[str, str]
+) -> AuditResult:
+    """From the records of its rows, by label; raises `WorkError` if a record's counts have gone."""
+    findings = {
+        label: Finding(audit.kind(label), record, _member(record, store)) for label, record in records.items()
+    }
+    counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
+    members = [member for label in counted if (member := findings[label].member)]
+    worst = worst_case(members) if members else None
+    return AuditResult(findings, counted, worst, evidence(findings, counted), left_out)
+
+
+def _member(record: Mapping[str, Any], store: Store) -> Member | None:
+    artifact = store.load("counts", record["key"])
+    if artifact is None:
+        raise WorkError(f"{store.path('counts', record['key'])} has gone; run the audit again")
+    attacked = "adversarial_report_outcomes" in artifact.tensors
+    return Member.from_counts(artifact.tensors) if attacked else None
+
+
+def audit_page(result: AuditResult, command: str) -> str:
+    """Markdown."""
+    record = next(iter(result.findings.values())).record
+    config = record["config"]
+    defense = config["defense"]
+    settings = ", ".join(f"{name}={value}" for name, value in defense.items() if name != "_target_")
+    name = defense["_target_"].rsplit(".", 1)[-1]
+    lines = [
+        f"# Audit: {name} on {config['dataset']['name']}, eps {config['dataset']['eps']:.4g}",
+        "",
+        *_headline(result),
+        "",
+        *verdict(result.checks),
+        "",
+        f"Defense: {name}({settings}). Written by:",
+        "",
+        f"    {command}",
+        "",
+        "## Attacks",
+        "",
+        "Robust accuracy in percent: one draw, majority vote, right in every draw; a 95 % Wilson interval",
+        "over the images. *worst on*: images on which this attack has the lowest mean margin, on draws that",
+        "are not reported.",
+        "",
+        *_members(result),
+        *_left_out(result.left_out),
+        "",
+        "## Evidence",
+        "",
+        "| check | holds | |",
+        "| --- | --- | --- |",
+        *(
+            f"| {check.name} | {'yes' if check.holds else '**no**'} | {check.detail} |"
+            for check in result.checks
+        ),
+        "",
+        *_curves(result),
+        *_provenance(result),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _headline(result: AuditResult) -> list[str]:
+    if result.worst is None:
+        return ["No attack was run."]
+    estimates = {name: estimate.to_dict() for name, estimate in result.worst.estimates().items()}
+    natural = [
+        finding.record["metrics"]["natural_accuracy"]
+        for finding in result.findings.values()
+        if finding.kind == "natural"
+    ]
+    before = f", {percent(natural[0])} % without attack" if natural else ""
+    return [
+        f"**Worst case: {percent(estimates['mean'])} % robust accuracy {interval(estimates['mean'])} on "
+        f"{estimates['mean']['n']} images{before}.** By majority vote {percent(estimates['vote'])} %, right "
+        f"in every draw {percent(estimates['all'])} %."
+    ]
+
+
+def _members(result: AuditResult) -> list[str]:
+    lines = [
+        "| attack | knows | one draw | 95 % | vote | every draw | worst on | n |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    shares = result.worst.chosen.bincount(minlength=len(result.counted)).tolist() if result.worst else []
+    for label, finding in result.findings.items():
+        if finding.kind.startswith(("curve", "gradients")):
+            continue
+        metrics = finding.record["metrics"]
+        name = "robust" if finding.member else "natural"
+        mean, vote, every = (metrics[f"{name}_accuracy{suffix}"] for suffix in ("", "_vote", "_all"))
+        worst = str(shares[result.counted.index(label)]) if label in result.counted else ""
+        entries = (
+            label,
+            finding.kind.replace("_", " "),
+            percent(mean),
+            interval(mean),
+            percent(vote),
+            percent(every),
+            worst,
+            str(mean["n"]),
+        )
+        lines.append("| " + " | ".join(entries) + " |")
+    return lines
+
+
+def _left_out(left_out: Mapping[str, str]) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for label, reason in left_out.items():
+        by_reason.setdefault(reason, []).append(label)
+    return ["", *(f"- Left out ({reason}): {', '.join(labels)}." for reason, labels in by_reason.items())]
+
+
+def _curves(result: AuditResult) -> list[str]:
+    lines = []
+    for setting in ("eps", "steps", "restarts", "samples"):
+        points = curve(result.findings, setting)
+        if len(points) < 2:
+            continue
+        estimates = [proportion(member.outcomes).to_dict() for _, member in points]
+        lines += [
+            f"## Robust accuracy by {setting} (n {estimates[0]['n']})",
+            "",
+            "| " + " | ".join([setting, *(f"{value:.4g}" for value, _ in points)]) + " |",
+            "| --- " * (len(points) + 1) + "|",
+            "| " + " | ".join(["%", *(percent(estimate) for estimate in estimates)]) + " |",
+            "",
+        ]
+    return lines
+
+
+def _provenance(result: AuditResult) -> list[str]:
+    all_of = [finding.record["provenance"] for finding in result.findings.values()]
+    commits = sorted({f"{p['commit'][:10]}{' (dirty)' if p['dirty'] else ''}" for p in all_of if p["commit"]})
+    devices = sorted({p["device"] for p in all_of})
+    dates = sorted(p["date"][:10] for p in all_of)
+    violation = max(finding.record["facts"].get("violation", 0.0) for finding in result.findings.values())
+    return [
+        f"Commit {', '.join(commits)}; {', '.join(devices)}; {dates[0]} to {dates[-1]}; largest violation "
+        f"of the ball or the box {violation:.1e}."
+    ]
+
+
+def write_page(path: Path, text: str) -> Path:
+    """The page on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def audit_pages(audit: Audit, records: Sequence[Mapping[str, Any]], store: Store) -> dict[str, str]:
+    """name -> page for every (dataset, classifier, defense) that has records of the audit."""
+    groups: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for record in records:
+        if not record["reported"] or record["reported"]["table"] != audit.name:
+            continue
+        config = record["config"]
+        about = key_of(
+            config["dataset"]["name"], config["dataset"]["eps"], record["classifier"], config["defense"]
+        )
+        defense = config["defense"]["_target_"].rsplit(".", 1)[-1].lower()
+        name = f"{config['dataset']['name']}-{defense}-{about[:6]}"
+        rows, label = groups.setdefault(name, {}), record["reported"]["row"]
+        if label not in rows or _weight(record) > _weight(rows[label]):
+            rows[label] = record
+    order = {row["label"]: place for place, row in enumerate(audit.all_rows())}
+    pages = {}
+    for name, rows in sorted(groups.items()):
+        known = {
+            label: rows[label]
+            for label in sorted(rows, key=lambda label: order.get(label, 0))
+            if label in order
+        }
+        pages[name] = audit_page(read_audit(audit, known, store, {}), _command(audit, known))
+    return pages
+
+
+def _weight(record: Mapping[str, Any]) -> tuple[int, str]:
+    return record["config"]["dataset"]["n"] or 10**9, record["provenance"]["date"]
+
+
+def _command(audit: Audit, records: Mapping[str, Mapping[str, Any]]) -> str:
+    """What all rows were told, apart from what the audit itself tells them; FILE for a file."""
+    rows = [record["overrides"] for record in records.values()]
+    own = {*audit.common, *audit.judged, *audit.strong, "metric=gradients", "attack=none"}
+    shared = [text for text in rows[0] if all(text in other for other in rows) and text not in own]
+    shown = [
+        "classifier.checkpoint=FILE" if text.startswith("classifier.checkpoint=") else text
+        for text in dict.fromkeys(shared)
+        if not text.startswith("dataset.root=")
+    ]
+    return " ".join(["python run.py -m", f"table={audit.name}", *shown])
