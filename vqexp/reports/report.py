@@ -55,7 +55,7 @@ def table_frame(sections: Sequence[Section]) -> pd.DataFrame:
                         "row": row,
                         "column": column,
                         "metric": name,
-                        "reported": claim["mean"] / scale_of(name) if is_claim else None,
+                        "reported": claim["mean"] / scale_of(estimate) if is_claim else None,
                         "mean": estimate["mean"],
                         "std": estimate["std"],
                         "ci95_low": estimate["ci95"][0],

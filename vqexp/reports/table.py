@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 
 from vqexp.config import CONF
 from vqexp.errors import ConfigError, one_of, require
-from vqexp.reports.summary import interval, percent, scale_of
+from vqexp.reports.summary import interval, scale_of, shown
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Table:
     replaces its columns'. A row with `quoted: true` quotes other papers and is not run; `training` then
     names the training that would measure it. claims: what the paper says of the numbers
     (`vqexp.reports.claims`). only_rows, only_columns: null, or those to run; rows by their label or, if it
-    is no row's, by a part of it. page, roles: for a table that reduces its rows in a way of its own.
+    is no row's, by a part of it.
     """
 
     name: str
@@ -67,8 +67,6 @@ class Table:
     only_columns: list[str] | None = None
     notes: list[str] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
-    page: Any = None
-    roles: Any = None
 
     def cells(self, *, quoted: bool = False) -> list[Cell]:
         """The cells to run, column by column; with `quoted` also those that are not run."""
@@ -152,8 +150,9 @@ def read_table(path: Path) -> Table:
 
 
 def all_tables() -> list[Table]:
-    """The tables of `conf/table`, those of the papers first."""
-    tables = [read_table(path) for path in sorted((CONF / "table").glob("*.yaml"))]
+    """The tables of `conf/table`, those of the papers first; an audit is none, it has its own sweeper."""
+    paths = sorted((CONF / "table").glob("*.yaml"))
+    tables = [read_table(path) for path in paths if "sweeper: table" in path.read_text()]
     return sorted(tables, key=lambda table: not any(cell.reported for cell in table.cells()))
 
 
@@ -175,11 +174,10 @@ def wide_console() -> Console:
 
 def comparison(cell: Cell, estimate: Mapping[str, Any]) -> tuple[str, ...]:
     """(reported, measured, interval, difference, runs, n) as text, shares in percent."""
-    scale = scale_of(cell.metric)
     return (
         reported_text(cell.reported),
-        percent(estimate, scale=scale),
-        interval(estimate, scale),
+        shown(estimate),
+        interval(estimate),
         difference(cell, estimate),
         str(estimate["runs"]),
         str(estimate["n"]),
@@ -197,7 +195,7 @@ def difference(cell: Cell, estimate: Mapping[str, Any]) -> str:
     """Measured less reported, in points, with its sign; nothing where one is missing."""
     if not cell.reported or estimate["mean"] is None:
         return ""
-    return f"{scale_of(cell.metric) * estimate['mean'] - cell.reported[0]:+.2f}"
+    return f"{scale_of(estimate) * estimate['mean'] - cell.reported[0]:+.2f}"
 
 
 def outside(cell: Cell, estimate: Mapping[str, Any]) -> bool:
@@ -205,4 +203,4 @@ def outside(cell: Cell, estimate: Mapping[str, Any]) -> bool:
     if not cell.reported or estimate["mean"] is None:
         return False
     low, high = estimate["ci95"]
-    return not low <= cell.reported[0] / scale_of(cell.metric) <= high
+    return not low <= cell.reported[0] / scale_of(estimate) <= high
