@@ -145,7 +145,7 @@ def test_a_table_runs_its_cells_and_shows_reported_beside_measured(vqexp, tmp_pa
     assert "10.82 (0.29)" in out
     frame = results.load(tmp_path / "store")
     assert sorted(frame["reported.column"]) == ["autoattack", "natural", "pgd"]
-    assert set(frame["config.defense.k"]) == {25}
+    assert set(frame["config.defense.k"]) == {4}  # digits have too few patches for the table's own
     # one classifier, one set of PGD images and one of AutoAttack's
     assert len(list((tmp_path / "store" / "classifier").iterdir())) == 1
     assert len(list((tmp_path / "store" / "adversarial").iterdir())) == 2

@@ -9,7 +9,7 @@ import pytest
 from vqexp import results
 from vqexp.errors import ConfigError
 from vqexp.reports.report import write
-from vqexp.reports.table import load_table, read_table
+from vqexp.reports.table import all_tables, load_table, read_table
 
 TABLE = ["-m", "table=vq_table2", "table.common=['adversary=oblivious']", "table.only_rows=[RandDisc]"]
 SMALL = ["training.epochs=1", "dataset.n=16", "metric.runs=2", "table.only_columns=[natural,pgd]"]
@@ -97,6 +97,12 @@ def table(name):
     from vqexp.config import CONF
 
     return read_table(CONF / "table" / f"{name}.yaml")
+
+
+def test_every_table_names_its_cells_once():
+    for each in all_tables():
+        cells = each.cells(quoted=True)
+        assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def default_root() -> Path:
@@ -19,9 +20,11 @@ def records(root: str | Path | None = None) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*.json"))]
 
 
-def load(root: str | Path | None = None) -> pd.DataFrame:
+def load(root: str | Path | None = None) -> "pd.DataFrame":
     """One row a record, columns such as `config.defense.k` and `metrics.robust_accuracy.mean`.
 
     root: the store; by default `VQEXP_HOME` or `results/store`. An empty store gives an empty table.
     """
+    import pandas as pd  # slow to import, and not needed by a run
+
     return pd.json_normalize(records(root))

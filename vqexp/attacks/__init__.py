@@ -1,24 +1,35 @@
 """Attacks: the algorithms that perturb images against an adversary's view."""
 
+import importlib
+from typing import Any
+
 from vqexp.attacks.autoattack import AutoAttack
 from vqexp.attacks.base import Adversarial, Attack
-from vqexp.attacks.boundary import Boundary
-from vqexp.attacks.library import MIFGSM, CarliniWagner, DeepFool
 from vqexp.attacks.noise import RandomNoise
 from vqexp.attacks.pgd import FGSM, PGD, NoAttack
 from vqexp.attacks.square import Square
 
+# by other libraries, slow to import: loaded when asked for
+FROM_LIBRARIES = {
+    "Boundary": "vqexp.attacks.boundary",
+    "CarliniWagner": "vqexp.attacks.library",
+    "DeepFool": "vqexp.attacks.library",
+    "MIFGSM": "vqexp.attacks.library",
+}
+
 __all__ = [
     "FGSM",
-    "MIFGSM",
     "PGD",
     "Adversarial",
     "Attack",
     "AutoAttack",
-    "Boundary",
-    "CarliniWagner",
-    "DeepFool",
     "NoAttack",
     "RandomNoise",
     "Square",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in FROM_LIBRARIES:
+        return getattr(importlib.import_module(FROM_LIBRARIES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

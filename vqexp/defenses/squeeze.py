@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from vqexp.defenses.base import Defense
 from vqexp.defenses.randomness import Draw
@@ -38,6 +37,8 @@ class JPEG(Defense):
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> the same shape, multiples of 1/255 in [0, 1], without a gradient."""
+        from torchvision.io import decode_jpeg, encode_jpeg  # slow to import, and not needed elsewhere
+
         self.check(images.shape[1:])
         if not len(images):
             return images
@@ -68,7 +69,7 @@ class Median(Defense):
 
     size: odd, >= 3, and less than twice the image's height and width, for the image is reflected at its
     edges. Differentiable almost everywhere: the gradient goes to the pixel that is the median. That
-    pixel is seldom the window's own, so straight-through is a poor stand-in: the exact gradient breaks it.
+    pixel is seldom the window's own: straight-through is a poor stand-in, and the exact gradient breaks it.
     """
 
     def __init__(self, *, size: int) -> None:

@@ -38,13 +38,24 @@ where there are some, on the papers' own. *n*: images. What is not measured stan
 """
 
 
-def page(material: Material, pictures: Sequence[Path]) -> str:
-    """All of `README.md`."""
-    parts = [HEADER, claims_section(material.claims)]
+def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, str]) -> str:
+    """All of `README.md`. audits: pages by name."""
+    parts = [HEADER, audits_section(audits), claims_section(material.claims)]
     parts += [table_page(entry) for entry in material.tables]
     parts += [figure_section(drawn) for drawn in material.figures]
     parts += [picture_section(path) for path in pictures]
     return "\n".join(parts)
+
+
+def audits_section(audits: Mapping[str, str]) -> str:
+    """The worst case of every audit, with its page."""
+    if not audits:
+        return ""
+    lines = ["\n## Audits: once the attacker knows the defense\n"]
+    for name, text in audits.items():
+        title, _, worst = text.split("\n")[:3]
+        lines.append(f"- [{title.removeprefix('# Audit: ')}](audits/{name}.md): {worst}")
+    return "\n".join(lines)
 
 
 def claims_section(claims: Sequence[Claim]) -> str:

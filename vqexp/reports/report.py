@@ -6,12 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from vqexp import results
+from vqexp.config import CONF
 from vqexp.errors import ConfigError
 from vqexp.reports import html, latex, markdown
+from vqexp.reports.audit import load_audit
+from vqexp.reports.audit_page import audit_pages
 from vqexp.reports.gather import Section, classifier_name
 from vqexp.reports.material import gather
 from vqexp.reports.summary import scale_of
-from vqexp.store import write_atomically
+from vqexp.reports.table import AUDIT, read_settings
+from vqexp.store import Store, write_atomically
 
 
 def write(store: str | Path, folder: str | Path) -> list[Path]:
@@ -33,7 +37,10 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     for entry in material.tables:
         texts[f"tables/{entry.table.name}.tex"] = latex.page(entry)
     pictures = sorted(folder.glob("pictures/*.png"))
-    texts["README.md"] = markdown.page(material, pictures)
+    audit = load_audit(read_settings(CONF / "table" / f"{AUDIT}.yaml"))
+    audits = audit_pages(audit, records, Store(store))
+    texts |= {f"audits/{name}.md": text for name, text in audits.items()}
+    texts["README.md"] = markdown.page(material, pictures, audits)
     texts["index.html"] = html.page(material)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
