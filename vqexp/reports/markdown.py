@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vqexp.config import CONF
 from vqexp.reports.gather import Place, Record, Section
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, percent, shown
@@ -151,7 +152,8 @@ def cell_texts(table: Table, cell: Cell, record: Record | None) -> list[str]:
     """A line of the table: as many entries as `HEADINGS`."""
     reported = reported_text(cell.reported)
     if cell.quoted:
-        later = f"`training={cell.training}` would measure it" if cell.training else ""
+        known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
+        later = f"`training={cell.training}` would measure it" if known else ""
         return [cell.row, cell.column, reported, "quoted", later, *[""] * 5]
     if record is None:
         return [cell.row, cell.column, reported, "", f"`{command(table, cell)}`", *[""] * 5]

@@ -155,7 +155,12 @@ def all_tables() -> list[Table]:
     """The tables of `conf/table`, those of the papers first; the audit is none of them."""
     paths = sorted(path for path in (CONF / "table").glob("*.yaml") if path.stem != AUDIT)
     tables = [read_table(path) for path in paths]
-    return sorted(tables, key=lambda table: not any(cell.reported for cell in table.cells()))
+    return sorted(tables, key=_importance)
+
+
+def _importance(table: Table) -> tuple[bool, bool]:
+    """Tables with reported values first, and of these the journal's."""
+    return not any(cell.reported for cell in table.cells()), not table.source.startswith("journal")
 
 
 def print_table(table: Table, cells: Sequence[Cell], paths: Sequence[str | Path]) -> None:
