@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SCALE ?= cpu
-TABLES := vq_table1 vq_table2
+TABLES := vq_table1 vq_table2 vq_table3 vq_table4 vq_table5 arxiv_table1 arxiv_table2 arxiv_table3
+FIGURES := $(basename $(notdir $(wildcard conf/figure/*.yaml)))
 
-.PHONY: demo test lint setup reproduce-tables report
+.PHONY: demo test lint setup smoke reproduce-tables reproduce-figures report $(TABLES) $(FIGURES)
 
 demo: .venv/ready  ## the main job on the embedded default: digits, swRD, PGD
 	$(BIN)/python run.py
@@ -19,9 +20,23 @@ lint: .venv/ready  ## style and types
 
 setup: .venv/ready  ## the environment alone
 
-# Further settings, such as a checkpoint or a store, go into ARGS.
-reproduce-tables: .venv/ready  ## every cell of every table at SCALE, resumable
-	set -e; for table in $(TABLES); do $(BIN)/python run.py -m table=$$table scale=$(SCALE) $(ARGS); done
+# Further settings, such as a checkpoint or a store, go into ARGS. Resumable; several machines may share a store.
+reproduce-tables: .venv/ready  ## every cell of every table at SCALE; with -j2 two tables at a time
+	$(MAKE) --keep-going $(TABLES)
+
+reproduce-figures: .venv/ready  ## every figure, likewise
+	$(MAKE) --keep-going $(FIGURES)
+
+$(TABLES): .venv/ready
+	$(BIN)/python run.py -m table=$@ scale=$(SCALE) $(ARGS)
+
+$(FIGURES): .venv/ready
+	$(BIN)/python run.py -m figure=$@ scale=$(SCALE) $(ARGS)
+
+smoke: .venv/ready  ## every table and figure on digits in minutes: a check of the machinery, no measurement
+	set -e; home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
+	VQEXP_HOME=$$home OMP_NUM_THREADS=1 $(MAKE) -j2 reproduce-tables reproduce-figures SCALE=smoke > $$home/log 2>&1 \
+	|| { cat $$home/log; exit 1; }
 
 report: .venv/ready  ## results/ from the records in the store
 	$(BIN)/python scripts/report.py

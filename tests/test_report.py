@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -44,6 +45,32 @@ def test_the_report_shows_reported_beside_measured(store, tmp_path):
     assert [float(row["mean"]) for row in rows] == pytest.approx([robust["mean"]])
     assert float(rows[0]["reported"]) == pytest.approx(0.1082)
     assert rows[0]["key"] == records["pgd"]["key"]
+
+
+def test_the_page_stands_alone_and_leads_with_the_claims(store, tmp_path):
+    write(store, tmp_path / "results")
+    page = (tmp_path / "results" / "index.html").read_text()
+    assert not re.search(r"""(src|href)=["']?(http|//|[\w./]+\.(png|css|js))""", page)
+    places = [page.index(text) for text in ("claims of the papers held", "not measured</h2>", "<h2>Tables")]
+    assert places == sorted(places)
+    assert "data:image/png;base64," in page  # the schematics, which need no measurement
+    assert page.count("<details>") >= 1
+    row = re.search(r'<tr class="measured">\s*<td>RandDisc \(s=1, k=25\)</td>.*?</tr>', page, re.S).group()
+    assert "89.58 (0.13)" in row
+    assert 'class="outside"' in row or 'class="inside"' in row
+    missing = re.search(r'<tr class="missing">\s*<td>swRD \(s=3, k=70\)</td>.*?</tr>', page, re.S).group()
+    assert "python run.py -m table=vq_table2 table.only_columns=[natural]" in missing
+
+
+def test_latex_has_every_row_and_column(store, tmp_path):
+    write(store, tmp_path / "results")
+    text = (tmp_path / "results" / "tables" / "vq_table2.tex").read_text()
+    lines = text.splitlines()
+    widths = {line.count("&") for line in lines if line.endswith("\\\\")}
+    assert widths == {3}
+    assert sum(line.startswith(r"\quad reported") for line in lines) == 12
+    assert {r"\toprule", r"\midrule", r"\bottomrule"} <= set(lines)
+    assert not re.search(r"(?<!\\)[%_#]", "\n".join(lines[1:]))
 
 
 def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path):

@@ -79,17 +79,19 @@ def judge(claim: Mapping[str, Any], own: str, points: Mapping[str, Sequence[Poin
 
 
 def _matched(
-    left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str]
+    left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
 ) -> Iterator[tuple[tuple[Any, ...], Point, Point]]:
-    """(place, a, b) for points of `of` and `than` at the same place."""
-
-    def place(point: Point) -> tuple[Any, ...]:
-        return tuple(getattr(point, name) for name in dimensions)
-
+    """(place, a, b) for points of `of` and `than` at the same place; none is compared with itself."""
+    elsewhere = "table" in claim["than"] and claim["than"]["table"] != claim["of"].get("table")
     for a in left:
+        place = _place(a, dimensions)
         for b in right:
-            if a != b and place(a) == place(b):
-                yield place(a), a, b
+            if _place(b, dimensions) == place and (elsewhere or _place(a, PLACE) != _place(b, PLACE)):
+                yield place, a, b
+
+
+def _place(point: Point, dimensions: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(getattr(point, name) for name in dimensions)
 
 
 def _pairs(sign: int) -> Callable[..., list[Comparison]]:
@@ -99,7 +101,7 @@ def _pairs(sign: int) -> Callable[..., list[Comparison]]:
         left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
     ) -> list[Comparison]:
         found = []
-        for place, a, b in _matched(left, right, dimensions):
+        for place, a, b in _matched(left, right, dimensions, claim):
             margin = sign * (a.value - b.value) - claim.get("by", 0)
             good = margin > -ROUNDING if "by" in claim else margin > 0
             found.append(Comparison(good, margin, f"{_named(a)} against {_named(b)}", place))
@@ -113,9 +115,20 @@ def _alike(
 ) -> list[Comparison]:
     """Points of `of` against those of `than`; good where the intervals overlap."""
     found = []
-    for place, a, b in _matched(left, right, dimensions):
+    for place, a, b in _matched(left, right, dimensions, claim):
         overlap = min(a.high, b.high) - max(a.low, b.low)
         found.append(Comparison(overlap >= 0, overlap, f"{_named(a)} against {_named(b)}", place))
+    return found
+
+
+def _unequal(
+    left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
+) -> list[Comparison]:
+    """Points of `of` against those of `than`; good where the values differ."""
+    found = []
+    for place, a, b in _matched(left, right, dimensions, claim):
+        apart = abs(a.value - b.value)
+        found.append(Comparison(apart > 0, apart, f"{_named(a)} against {_named(b)}", place))
     return found
 
 
@@ -203,8 +216,8 @@ def _one_each(comparisons: Sequence[Comparison]) -> bool:
     return all(any(goods) for goods in groups.values())
 
 
-def _differ(comparisons: Sequence[Comparison]) -> bool:
-    return any(c.margin != 0 for c in comparisons)
+def _any(comparisons: Sequence[Comparison]) -> bool:
+    return any(c.good for c in comparisons)
 
 
 CHECKS: dict[str, tuple[Callable[..., list[Comparison]], Callable[[Sequence[Comparison]], bool]]] = {
@@ -212,7 +225,7 @@ CHECKS: dict[str, tuple[Callable[..., list[Comparison]], Callable[[Sequence[Comp
     "smaller_everywhere": (_pairs(-1), _all),
     "larger_almost_everywhere": (_pairs(1), _almost_all),
     "larger_somewhere": (_pairs(1), _one_each),
-    "different": (_pairs(1), _differ),
+    "different": (_unequal, _any),
     "alike": (_alike, _all),
     "increasing": (_steps(1), _all),
     "decreasing": (_steps(-1), _all),

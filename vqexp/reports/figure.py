@@ -50,7 +50,8 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     """A figure from its config.
 
     `panels` and `series` are lists of {label, overrides, x}, x a list of values; every x value becomes a
-    row through `x.overrides`, in which X stands for it. `points` are further rows, with panel, series and x.
+    row through `x.overrides`, in which X stands for it. A series' `by_panel` has overrides for some panels.
+    `at_zero` {metric, overrides} adds the point x = 0 to each series, where it is measured in another way.
     `reported` maps row labels to {column: [mean, std]}. Raises `ConfigError` for what does not fit.
     """
     left = dict(settings)
@@ -60,7 +61,9 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     panels = left.pop("panels", None) or [{"label": ""}]
     series = left.pop("series", None) or []
     reported = left.pop("reported", None) or {}
-    rows = _rows(panels, series, x) + [_point(point) for point in left.pop("points", None) or []]
+    rows = _rows(panels, series, x)
+    if at_zero := left.pop("at_zero", None):
+        rows = [*_zero_rows(panels, series, x, at_zero), *rows]
     for row in rows:
         if row["label"] in reported:
             row["reported"] = reported[row["label"]]
@@ -87,9 +90,6 @@ def _rows(
     rows = []
     for panel in panels:
         for line in series:
-            only = line.get("panels")
-            if only is not None and panel["label"] not in only:
-                continue
             own = line.get("by_panel", {}).get(panel["label"], [])
             for value in line.get("x", panel.get("x", x.get("values", [None]))):
                 texts = [panel["label"], line["label"], "" if value is None else f"{x['name']}={value}"]
@@ -109,10 +109,16 @@ def _rows(
     return rows
 
 
-def _point(point: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("label", "panel", "series", "overrides"):
-        require(name in point, f"a point of a figure needs {name}")
-    return dict(point)
+def _zero_rows(
+    panels: Sequence[Mapping[str, Any]],
+    series: Sequence[Mapping[str, Any]],
+    x: Mapping[str, Any],
+    at_zero: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """The rows of x = 0."""
+    bare = [{key: value for key, value in panel.items() if key != "x_overrides"} for panel in panels]
+    rows = _rows([{**panel, "x": [0]} for panel in bare], series, {**x, "overrides": at_zero["overrides"]})
+    return [{**row, "metric": at_zero["metric"]} for row in rows]
 
 
 def figure_path(name: str) -> Path:

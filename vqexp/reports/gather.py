@@ -1,10 +1,10 @@
 """From records to the cells of tables and figures."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from vqexp.reports.figure import Figure
+from vqexp.reports.figure import Figure, figure_path, read_figure
 from vqexp.reports.points import Point, measured_point, reported_point
 from vqexp.reports.table import Cell, Table
 from vqexp.store import key_of
@@ -117,5 +117,10 @@ def with_quoted(table: Table, points: Sequence[Point]) -> list[Point]:
 
 
 def figure_points(figure: Figure, points: Mapping[str, Sequence[Point]]) -> list[Point]:
-    """What the figure draws: the points of all its tables."""
-    return [point for table in figure.tables for point in points.get(table.name, ())]
+    """What the figure draws: its own points, or those of other figures, in panels by what their x is."""
+    found = list(points.get(figure.table.name, ())) if figure.table else []
+    for name in figure.of:
+        other = read_figure(figure_path(name))
+        for point in figure_points(other, points):
+            found.append(replace(point, panel=f"{point.panel}, by {other.x_label}"))
+    return found

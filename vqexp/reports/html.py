@@ -1,6 +1,7 @@
 """The report as one self-contained page: `results/index.html`."""
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment
@@ -29,6 +30,11 @@ code { font-size: 12px; } img { max-width: 100%; } .wide { overflow-x: auto; }
 <h1>Measured beside reported</h1>
 <p>{{ counts["held"] }} claims of the papers held, {{ counts["did not hold"] }} did not,
 {{ counts["not measured"] }} are not measured yet. Figures in percent where they are shares of images.</p>
+{% if audits %}<h2>Audits: once the attacker knows the defense</h2>
+{% for title, _, worst, rest in audits %}
+<p>{{ title.removeprefix("# Audit: ") }}: <strong>{{ worst.replace("**", "") }}</strong></p>
+<details><summary>Members and evidence</summary><pre>{{ rest }}</pre></details>
+{% endfor %}{% endif %}
 {% for word, group in claims %}{% if group %}
 <h2 id="claims-{{ loop.index }}">{{ word }}</h2>
 <div class="wide"><table>
@@ -79,14 +85,15 @@ code { font-size: 12px; } img { max-width: 100%; } .wide { overflow-x: auto; }
 """
 
 
-def page(material: Material) -> str:
-    """All of `index.html`; pictures are embedded."""
+def page(material: Material, audits: Mapping[str, str]) -> str:
+    """All of `index.html`; pictures are embedded. audits: their pages in Markdown, by name."""
     words = ("did not hold", "held", "not measured")
     claims: dict[str, list[Claim]] = {word: [] for word in words}
     for claim in material.claims:
         claims[claim.measured.word].append(claim)
     environment = Environment(autoescape=True, trim_blocks=True)
     return environment.from_string(TEMPLATE).render(
+        audits=[text.split("\n", 3) for text in audits.values()],
         claims=list(claims.items()),
         counts={word: len(group) for word, group in claims.items()},
         headings=HEADINGS,

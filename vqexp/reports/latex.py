@@ -1,7 +1,7 @@
 """A table as LaTeX, for \\input: rows by columns, needs the booktabs package."""
 
 from vqexp.reports.material import Entry
-from vqexp.reports.summary import percent, scale_of
+from vqexp.reports.summary import shown
 from vqexp.reports.table import Cell, outside, reported_text
 
 ESCAPES = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\^{}"}
@@ -22,7 +22,7 @@ def page(entry: Entry) -> str:
             return ("quoted" if cell.quoted else "--"), below
         estimate = record["metrics"][cell.metric]
         mark = r"$^\dagger$" if outside(cell, estimate) else ""
-        return escape(percent(estimate, scale=scale_of(cell.metric))) + mark, below
+        return escape(shown(estimate)) + mark, below
 
     lines = [
         f"% {table.title}; {table.source}. Needs \\usepackage{{booktabs}}.",

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vqexp.config import CONF
 from vqexp.reports.gather import Place, Record, Section
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
-from vqexp.reports.summary import interval, percent, scale_of
+from vqexp.reports.summary import interval, percent, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 
 # the settings that a training's command names
@@ -151,11 +152,12 @@ def cell_texts(table: Table, cell: Cell, record: Record | None) -> list[str]:
     """A line of the table: as many entries as `HEADINGS`."""
     reported = reported_text(cell.reported)
     if cell.quoted:
-        later = f"`training={cell.training}` would measure it" if cell.training else ""
+        known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
+        later = f"`training={cell.training}` would measure it" if known else ""
         return [cell.row, cell.column, reported, "quoted", later, *[""] * 5]
     if record is None:
         return [cell.row, cell.column, reported, "", f"`{command(table, cell)}`", *[""] * 5]
-    metrics, scale = record["metrics"], scale_of(cell.metric)
+    metrics = record["metrics"]
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     robust = cell.metric.startswith("robust")
     alone = metrics.get("undefended_accuracy" if robust else "undefended_natural_accuracy")
@@ -164,8 +166,8 @@ def cell_texts(table: Table, cell: Cell, record: Record | None) -> list[str]:
         cell.row,
         cell.column,
         reported,
-        percent(estimate, scale=scale),
-        interval(estimate, scale),
+        shown(estimate),
+        interval(estimate),
         f"**{gap}**" if outside(cell, estimate) else gap,
         percent(own) if own else "",
         percent(alone) if alone else "",

@@ -28,11 +28,11 @@ def measured_point(cell: Cell, record: Mapping[str, Any]) -> Point | None:
     estimate = record["metrics"].get(cell.metric)
     if estimate is None or estimate["mean"] is None:
         return None
-    scale = scale_of(cell.metric)
-    low, high = (scale * bound for bound in estimate["ci95"])
-    return Point(
-        cell.series, cell.panel, cell.x, cell.column, scale * estimate["mean"], low, high, estimate["n"]
-    )
+    scale = scale_of(estimate)
+    # an interval may be unknown, as of a single image
+    low, high = (scale * (estimate["mean"] if bound is None else bound) for bound in estimate["ci95"])
+    value = scale * estimate["mean"]
+    return Point(cell.series, cell.panel, cell.x, cell.column, value, low, high, estimate["n"])
 
 
 def reported_point(cell: Cell) -> Point | None:

@@ -41,7 +41,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     audits = audit_pages(audit, records, Store(store))
     texts |= {f"audits/{name}.md": text for name, text in audits.items()}
     texts["README.md"] = markdown.page(material, pictures, audits)
-    texts["index.html"] = html.page(material)
+    texts["index.html"] = html.page(material, audits)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, text.encode())
@@ -62,7 +62,7 @@ def table_frame(sections: Sequence[Section]) -> pd.DataFrame:
                         "row": row,
                         "column": column,
                         "metric": name,
-                        "reported": claim["mean"] / scale_of(name) if is_claim else None,
+                        "reported": claim["mean"] / scale_of(estimate) if is_claim else None,
                         "mean": estimate["mean"],
                         "std": estimate["std"],
                         "ci95_low": estimate["ci95"][0],

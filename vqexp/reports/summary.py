@@ -61,27 +61,32 @@ def value(estimate: Mapping[str, Any]) -> str:
     return f"{estimate['mean']:.4g}{spread} {unit}".rstrip()
 
 
-def scale_of(metric: str) -> float:
-    """100 for a share of images, which is shown in percent; 1 for anything else, such as a divergence."""
-    return 100.0 if "accuracy" in metric or metric in ("perturbed", "autoattack_flags") else 1.0
+def scale_of(estimate: Mapping[str, Any]) -> float:
+    """100 for a fraction, which is shown in percent; 1 for anything with a unit of its own."""
+    return 100.0 if estimate.get("unit", FRACTION) == FRACTION else 1.0
 
 
-def percent(estimate: Mapping[str, Any], digits: int = 2, scale: float = 100) -> str:
+def shown(estimate: Mapping[str, Any]) -> str:
+    """In a table: `61.20 (0.31)`, a fraction in percent; anything else with its unit."""
+    return percent(estimate) if scale_of(estimate) == 100 else value(estimate)
+
+
+def percent(estimate: Mapping[str, Any], digits: int = 2) -> str:
     """`61.20 (0.31)`: mean and, over several runs, standard deviation; a dash for no images."""
     if estimate["mean"] is None:
         return "-"
-    spread = f" ({scale * estimate['std']:.{digits}f})" if estimate["runs"] > 1 else ""
-    return f"{scale * estimate['mean']:.{digits}f}{spread}"
+    spread = f" ({100 * estimate['std']:.{digits}f})" if estimate["runs"] > 1 else ""
+    return f"{100 * estimate['mean']:.{digits}f}{spread}"
 
 
-def interval(estimate: Mapping[str, Any], scale: float = 100) -> str:
+def interval(estimate: Mapping[str, Any]) -> str:
     """`[58.1, 64.2]`: percent for a fraction, else in the estimate's own unit; a dash if nothing is known."""
     low, high = estimate["ci95"]
     if low is None or high is None:
         return "-"
     if estimate.get("unit", FRACTION) != FRACTION:
         return f"[{low:.4g}, {high:.4g}]"
-    return f"[{scale * low:.1f}, {scale * high:.1f}]"
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def print_summary(record: dict[str, Any], path: Any) -> None:

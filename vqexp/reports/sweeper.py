@@ -96,7 +96,7 @@ class TableSweeper(CheckedSweeper):
 
     def _settings(self) -> tuple[dict[str, Any], str]:
         assert self.config is not None
-        kind = "table" if self.config.table is not None else "figure"
+        kind = "table" if self.config.get("table") is not None else "figure"
         settings = OmegaConf.to_container(self.config[kind])
         assert isinstance(settings, dict)
         return {str(name): value for name, value in settings.items()}, kind

@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 
 from vqexp.config import CONF
 from vqexp.errors import ConfigError, one_of, require
-from vqexp.reports.summary import interval, percent, scale_of
+from vqexp.reports.summary import interval, scale_of, shown
 
 AUDIT = "audit"  # `conf/table/audit.yaml` describes attacks on any defense (vqexp.reports.audit)
 
@@ -56,7 +56,7 @@ class Table:
     replaces its columns'. A row with `quoted: true` quotes other papers and is not run; `training` then
     names the training that would measure it. claims: what the paper says of the numbers
     (`vqexp.reports.claims`). only_rows, only_columns: null, or those to run; rows by their label or, if it
-    is no row's, by a part of it. page, roles: for a table that reduces its rows in a way of its own.
+    is no row's, by a part of it.
     """
 
     name: str
@@ -69,8 +69,6 @@ class Table:
     only_columns: list[str] | None = None
     notes: list[str] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
-    page: Any = None
-    roles: Any = None
 
     def cells(self, *, quoted: bool = False) -> list[Cell]:
         """The cells to run, column by column; with `quoted` also those that are not run."""
@@ -157,7 +155,12 @@ def all_tables() -> list[Table]:
     """The tables of `conf/table`, those of the papers first; the audit is none of them."""
     paths = sorted(path for path in (CONF / "table").glob("*.yaml") if path.stem != AUDIT)
     tables = [read_table(path) for path in paths]
-    return sorted(tables, key=lambda table: not any(cell.reported for cell in table.cells()))
+    return sorted(tables, key=_importance)
+
+
+def _importance(table: Table) -> tuple[bool, bool]:
+    """Tables with reported values first, and of these the journal's."""
+    return not any(cell.reported for cell in table.cells()), not table.source.startswith("journal")
 
 
 def print_table(table: Table, cells: Sequence[Cell], paths: Sequence[str | Path]) -> None:
@@ -178,11 +181,10 @@ def wide_console() -> Console:
 
 def comparison(cell: Cell, estimate: Mapping[str, Any]) -> tuple[str, ...]:
     """(reported, measured, interval, difference, runs, n) as text, shares in percent."""
-    scale = scale_of(cell.metric)
     return (
         reported_text(cell.reported),
-        percent(estimate, scale=scale),
-        interval(estimate, scale),
+        shown(estimate),
+        interval(estimate),
         difference(cell, estimate),
         str(estimate["runs"]),
         str(estimate["n"]),
@@ -200,7 +202,7 @@ def difference(cell: Cell, estimate: Mapping[str, Any]) -> str:
     """Measured less reported, in points, with its sign; nothing where one is missing."""
     if not cell.reported or estimate["mean"] is None:
         return ""
-    return f"{scale_of(cell.metric) * estimate['mean'] - cell.reported[0]:+.2f}"
+    return f"{scale_of(estimate) * estimate['mean'] - cell.reported[0]:+.2f}"
 
 
 def outside(cell: Cell, estimate: Mapping[str, Any]) -> bool:
@@ -208,4 +210,4 @@ def outside(cell: Cell, estimate: Mapping[str, Any]) -> bool:
     if not cell.reported or estimate["mean"] is None:
         return False
     low, high = estimate["ci95"]
-    return not low <= cell.reported[0] / scale_of(cell.metric) <= high
+    return not low <= cell.reported[0] / scale_of(estimate) <= high

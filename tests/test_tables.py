@@ -1,0 +1,338 @@
+"""The papers' tables and figures: their configs, the runs they stand for, and the checks of claims."""
+
+import json
+import re
+from itertools import combinations
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from vqexp.classifiers import robustbench
+from vqexp.config import CONF, register_resolvers, resolved
+from vqexp.errors import ConfigError, MissingError
+from vqexp.pipeline import prepare
+from vqexp.reports.claims import CHECKS, judge
+from vqexp.reports.figure import all_figures, load_figure
+from vqexp.reports.gather import figure_points, reported_points
+from vqexp.reports.plan import make_plan
+from vqexp.reports.points import Point
+from vqexp.reports.schematic import DISJOINT, OVERLAPPING, patch_corners
+from vqexp.reports.smoke import smoke
+from vqexp.reports.table import all_tables, load_table
+
+register_resolvers()
+FIGURES = {figure.name: figure for figure in all_figures()}
+TABLES = {table.name: table for table in all_tables()}
+ALL = {**TABLES, **{figure.table.name: figure.table for figure in FIGURES.values() if figure.table}}
+PAPER = [name for name in ALL if name.startswith(("vq_table", "vq_figure", "arxiv"))]
+
+
+def exists(override):
+    """A choice of a group that is there; others come with later parts of the package."""
+    group, _, choice = override.partition("=")
+    return not (CONF / group).is_dir() or (CONF / group / f"{choice}.yaml").exists()
+
+
+def composed(overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=overrides)
+
+
+def cover(kinds):
+    """Few of `kinds`, tuples of overrides: all pairs that occur together, but for numbers, are in them."""
+    plain = {key: {re.sub(r"=(.*\d.*|[^a-z].*)$", "=0", text) for text in key} for key in kinds}
+    left = {key: set(combinations(sorted(texts), 2)) for key, texts in plain.items()}
+    chosen, seen = [], set()
+    for key in sorted(left, key=lambda key: (-len(left[key]), key)):
+        if left[key] - seen and all(exists(override) for override in key):
+            chosen.append(key)
+            seen |= left[key]
+    return chosen
+
+
+# configs
+
+
+def test_all_tables_and_figures_of_the_papers_are_there():
+    assert {f"vq_table{n}" for n in range(1, 6)} | {f"arxiv_table{n}" for n in range(1, 4)} <= set(TABLES)
+    journal = {"1", "2", "3", "4", "5", "6a", "6b", "7", "8", "9", "10", "B11"}
+    assert {f"vq_figure{n}" for n in journal} | {f"arxiv_figure{n}" for n in (1, 4, 5, 6, 7, 8)} == set(
+        FIGURES
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_cell_has_a_place_of_its_own_and_a_percentage(name):
+    cells = ALL[name].cells(quoted=True)
+    assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
+    for cell in cells:
+        assert cell.reported is None or 1 <= len(cell.reported) <= 2
+        assert all(0 <= value <= 100 for value in cell.reported or [])
+
+
+def test_reported_values_as_the_papers_print_them():
+    """One line of each of the tables that no other test reads."""
+    rows = {
+        ("vq_table3", "swRD (s=3, k=35)"): [[60.63, 0.33], [50.67, 0.31], [53.78, 0.46]],
+        ("vq_table4", "pRD (s=2, k=30)"): [[65.56, 0.98], [62.36, 0.97]],
+        ("arxiv_table1", "swRD (s=2, k=2)"): [[98.8], [98.28], [97.56], [96.77], [96.76], [96.52], [95.59]],
+        ("arxiv_table2", "pRD (s=2, k=20)"): [[73.65], [66.31], [61.17], [53.51], [37.78]],
+        ("arxiv_table3", "swRD (s=4, k=8)"): [[91.45], [80.22], [67.91], [48.02], [25.84]],
+    }
+    for (name, label), values in rows.items():
+        assert [cell.reported for cell in TABLES[name].cells() if cell.row == label] == values
+    cells = {(cell.row, cell.column): cell.reported for cell in TABLES["vq_table5"].cells()}
+    assert cells["CIFAR-100, swRD (s=2, k=20)", "eot_pgd"] == [49.05, 0.13]
+    # the paper has one EOT column; both readings of its formula stand beside it
+    assert cells["pRD (s=2, k=25)", "eot_output_pgd"] == cells["pRD (s=2, k=25)", "eot_pgd"] == [62.51, 0.08]
+
+
+def test_every_cell_composes_as_it_is():
+    """Every pair of a choice and a setting that a cell has is in one of those composed here."""
+    cells = {tuple(cell.settings): cell for name in PAPER for cell in ALL[name].cells()}
+    for key in cover(cells):
+        config = resolved(composed([*cells[key].overrides, "scale=paper"]))
+        assert config["reported"]["row"] == cells[key].row
+        assert f"dataset={config['dataset']['name']}" in key
+
+
+def test_every_cell_is_good_at_smoke_scale(tmp_path):
+    """Every pair of overrides is in one of those prepared here."""
+    jobs = {tuple(smoke(cell.settings)) for name in PAPER for cell in ALL[name].cells()}
+    for job in cover(jobs):
+        prepare(composed([*job, "scale=smoke", f"store.root={tmp_path}"]), check_store=False)
+
+
+def test_smoke_keeps_what_a_cell_is_about():
+    kept = "training=quantized defense=swrd defense.sigma=4 adversary=eot adversary.average=output"
+    kept += " attack=pgd metric=certified"
+    replaced = "dataset=imagenet dataset.size=224 classifier=robustbench classifier.name=A defense.s=3"
+    replaced += " defense.k=70 attack.eps=0.1 attack.batch_size=32 metric.draws=1000"
+    found = smoke([*replaced.split(), *kept.split()])
+    assert found == [*kept.split(), "dataset=digits", "classifier=small_cnn"]
+
+
+# plans
+
+
+def test_a_row_with_a_classifier_of_its_own_keeps_it():
+    table = load_table({**vars(TABLES["vq_table2"]), "only_columns": ["pgd"]})
+    plan = make_plan([table], ["classifier.checkpoint=F", "scale=cpu"], smoke_test=False)
+    for _, cell, job in plan.places:
+        zoo = "classifier=robustbench" in cell.settings
+        assert ("classifier.checkpoint=F" in plan.jobs[job]) != zoo
+        assert "scale=cpu" in plan.jobs[job]
+
+
+def test_a_plan_without_some_jobs_keeps_the_others_cells():
+    plan = make_plan([TABLES["vq_table1"]], [], smoke_test=False)
+    left = plan.without({0, 2})
+    assert left.jobs == [job for number, job in enumerate(plan.jobs) if number not in (0, 2)]
+    for table, cell, job in left.places:
+        assert (table, cell) in [(t, c) for t, c, _ in plan.places]
+        assert left.jobs[job][: len(cell.overrides)] == cell.overrides
+
+
+def test_a_figure_of_other_figures_runs_their_cells():
+    names = {table.name for table in FIGURES["vq_figure9"].tables}
+    assert names == {"vq_figure4", "vq_figure5"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "bars"}, "lines, tradeoff, pictures, schematic"),
+        ({"kind": "lines"}, "nothing to draw"),
+        ({"kind": "schematic", "reported": {"a": {}}}, "rows that do not exist: a"),
+    ],
+)
+def test_a_wrong_figure_is_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        load_figure({"name": "a", "title": "A", "source": "", **settings})
+
+
+# claims
+
+
+def point(series, x, value, column="robust", half=1.0, panel="A", n=100):
+    return Point(series, panel, x, column, value, value - half, value + half, n)
+
+
+def verdict(check, points, of, than=None, **more):
+    claim = {"text": "t", "place": "p", "check": check, "of": of, **more}
+    return judge(claim | ({"than": than} if than else {}), "own", {"own": points})
+
+
+LOW, HIGH = [point("low", x, x) for x in (1, 2, 3)], [point("high", x, 10 + x) for x in (1, 2, 3)]
+CROSSED = [*LOW[:2], point("low", 3, 50.0), *HIGH]
+
+
+@pytest.mark.parametrize(
+    ("check", "points", "of", "than", "held", "good"),
+    [
+        ("larger_everywhere", LOW + HIGH, {"series": "high"}, {"series": "low"}, True, 3),
+        ("larger_everywhere", CROSSED, {"series": "high"}, {"series": "low"}, False, 2),
+        ("smaller_everywhere", LOW + HIGH, {"series": "low"}, {"series": "high"}, True, 3),
+        ("smaller_everywhere", CROSSED, {"series": "low"}, {"series": "high"}, False, 2),
+        ("larger_almost_everywhere", CROSSED, {"series": "high"}, {"series": "low"}, False, 2),
+        ("larger_somewhere", LOW, {}, {"x": 1}, True, 2),
+        ("larger_somewhere", LOW, {}, {"x": 3}, False, 0),
+        ("different", LOW + HIGH, {"series": "low"}, {"series": "high"}, True, 3),
+        ("different", [*LOW, point("same", 1, 1)], {"series": "low"}, {"series": "same"}, False, 0),
+        ("alike", LOW + HIGH, {"series": "low"}, {"series": "high"}, False, 0),
+        ("alike", LOW, {"x": 1}, {"x": 2}, True, 1),
+        ("increasing", LOW, {}, None, True, 2),
+        ("increasing", CROSSED, {}, None, True, 4),
+        ("decreasing", LOW, {}, None, True, 2),  # each step is within the intervals
+        ("decreasing", CROSSED, {}, None, False, 3),
+        ("rises", LOW, {}, None, True, 1),
+        ("falls", LOW, {}, None, False, 0),
+        ("does_not_fall", LOW, {}, None, True, 1),
+        ("does_not_fall", [point("a", 1, 9), point("a", 2, 5)], {}, None, False, 0),
+        ("larger_everywhere", [], {"series": "high"}, {"series": "low"}, None, 0),
+    ],
+)
+def test_checks(check, points, of, than, held, good):
+    found = verdict(check, points, of, than)
+    assert (found.held, found.good) == (held, good)
+
+
+def test_bounds_and_differences_of_columns():
+    points = [
+        point("a", 1, 90, "natural"),
+        point("a", 1, 60),
+        point("b", 1, 80, "natural"),
+        point("b", 1, 70),
+    ]
+    gap = {"column": "natural - robust"}
+    assert verdict("below", points, gap, bound=30.5).held
+    assert not verdict("above", points, gap, bound=10).held
+    assert verdict("smaller_everywhere", points, {"series": "b", **gap}, {"series": "a"}).held
+    assert verdict("larger_everywhere", points, {"series": "a", **gap}, {"series": "b"}, by=20).held
+    assert not verdict("larger_everywhere", points, {"series": "a", **gap}, {"series": "b"}, by=20.5).held
+
+
+def test_a_claim_names_the_worst_comparison_and_how_many_images():
+    points = [*LOW[:2], point("low", 3, 50.0, n=7), *HIGH]
+    found = verdict("larger_everywhere", points, {"series": "high"}, {"series": "low"})
+    assert found.worst.startswith("A, high, robust, x=3: 13 against A, low, robust, x=3: 50")
+    assert found.n == (7, 100)
+
+
+def test_points_of_another_table_and_of_the_last_x():
+    points = {"own": LOW, "other": HIGH}
+    claim = {"text": "", "place": "", "check": "larger_everywhere", "of": {"x": "max"}}
+    than = {"table": "other", "series": "high"}
+    assert judge({**claim, "than": than}, "own", points).total == 1
+    assert judge({**claim, "than": {**than, "x": "min"}}, "own", points).held is False
+
+
+def test_every_claim_is_well_formed():
+    """Its check exists, and what it selects is there."""
+    claims = [(name, claim) for name, table in TABLES.items() for claim in table.claims]
+    claims += [(name, claim) for name, figure in FIGURES.items() for claim in figure.claims]
+    assert {name for name in FIGURES if FIGURES[name].kind != "schematic"} <= {name for name, _ in claims}
+    points = {
+        name: [Point(c.series, c.panel, c.x, c.column, 1, 1, 1, 1) for c in table.cells(quoted=True)]
+        for name, table in ALL.items()
+    }
+    points |= {name: figure_points(figure, points) for name, figure in FIGURES.items()}
+    for name, claim in claims:
+        assert claim["check"] in CHECKS
+        found = judge(claim, name, points)
+        assert found.total > 0 or claim["check"] == "larger_somewhere", (name, claim["text"])
+
+
+def test_what_the_papers_say_against_their_own_numbers():
+    points = {name: reported_points(table) for name, table in ALL.items()}
+    points |= {name: figure_points(figure, points) for name, figure in FIGURES.items()}
+    claims = [(name, claim) for name, table in TABLES.items() for claim in table.claims]
+    claims += [(name, claim) for name, figure in FIGURES.items() for claim in figure.claims]
+    broken = {(name, claim["text"]) for name, claim in claims if judge(claim, name, points).held is False}
+    assert {
+        ("vq_table5", "PGD that knows RandDisc (STE) is at least as strong as PGD that ignores it"),
+        (
+            "vq_table5",
+            "AutoAttack that knows RandDisc (STE) is at least as strong as AutoAttack that ignores it",
+        ),
+        ("vq_table5", "AutoAttack that knows pRD (STE) is at least as strong as AutoAttack that ignores it"),
+        ("vq_table3", "BS and SCORE are two defenses, with two rows of results"),
+        ("vq_table1", "swRD is more robust than every other defense"),
+        ("vq_table2", "pRD does not become less robust as k grows"),
+    } <= broken
+    assert any(name == "arxiv_figure8" and "39.65" in text for name, text in broken)
+    assert ("vq_table2", "swRD is more robust than every other defense") not in broken
+
+
+# drawings
+
+
+def test_schematics_show_the_patches_that_the_code_cuts():
+    assert sorted(patch_corners(DISJOINT, 8)) == [(r, c) for r in range(0, 8, 2) for c in range(0, 8, 2)]
+    assert sorted(patch_corners(OVERLAPPING, 8)) == [(r, c) for r in range(7) for c in range(7)]
+
+
+# the command line
+
+
+def test_a_figure_at_smoke_scale(vqexp, tmp_path):
+    store = tmp_path / "store"
+    command = ["-m", "figure=vq_figure4", "figure.only_rows=[swRD, pRD]", "scale=smoke", "training.epochs=1"]
+    status, out, _ = vqexp(*command, "dry_run=true")
+    assert status == 0
+    assert "0 of 68 cells cached" in out
+    assert not store.exists()
+    status, out, err = vqexp(*command)
+    assert (status, err) == (0, "")
+    records = [json.loads(path.read_text()) for path in (store / "records").glob("*.json")]
+    assert len(records) == 4  # 68 cells, two defenses and two metrics
+    assert all(record["smoke"] for record in records)
+    assert {record["config"]["attack"]["_target_"] for record in records} == {
+        "vqexp.attacks.AutoAttack",
+        "vqexp.attacks.NoAttack",
+    }
+    assert all("figure" not in record["config"] for record in records)
+    for ending in ("pdf", "png"):
+        assert (store / "figures" / "smoke" / f"vq_figure4.{ending}").stat().st_size > 1000
+    assert "68 of 68 cells cached" in vqexp(*command, "dry_run=true")[1]
+
+
+def test_cells_whose_weights_are_missing_are_left_out(vqexp, monkeypatch, tmp_path):
+    monkeypatch.setenv("VQEXP_ZOO", str(tmp_path))
+    zoo = "'classifier=robustbench','classifier.name=Zhang2019Theoretically','classifier.dataset=cifar10'"
+    rows = f"{{label:zoo,overrides:[{zoo},'defense=none']}},{{label:here,overrides:['defense=none']}}"
+    small = ["training.epochs=1", "dataset.n=4", "metric.runs=1", "scale=cpu", "table.claims=[]"]
+    command = ["-m", "table=vq_table2", "table.common=[]", "table.only_columns=[natural]", *small]
+    command.append(f"table.rows=[{rows}]")
+    status, out, err = vqexp(*command)
+    assert (status, err) == (0, "")
+    assert re.search("left out, 1 cells: .*(zoo|Zhang2019Theoretically)", out)
+    assert "│ here" in out
+    assert "│ zoo" not in out
+    status, _, err = vqexp(*command, "table.only_rows=[zoo]")
+    assert status == 2
+    assert len(err.splitlines()) == 1
+
+
+def test_a_table_needs_a_sweep(vqexp, tmp_path):
+    status, _, err = vqexp("table=vq_table1")
+    assert status == 2
+    assert "add -m" in err
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_zoo_says_what_is_missing():
+    with pytest.raises(ConfigError, match="cifar10, cifar100, imagenet, not for digits"):
+        robustbench((1, 8, 8), 10, name="A", dataset="digits")
+    with pytest.raises(MissingError, match=r"zoo|has no cifar10|are not at"):
+        robustbench((3, 32, 32), 10, name="Zhang2019Theoretically", dataset="cifar10", root="/nonexistent")
+
+
+def test_a_config_keeps_its_record_key_beside_tables(vqexp, tmp_path):
+    """Settings of sweeps do not enter the key of a run."""
+    from vqexp.pipeline.record import settings_that_matter
+
+    config = resolved(composed(["scale=smoke"]))
+    assert not {"table", "figure", "dry_run", "store"} & set(settings_that_matter(config))
+    assert OmegaConf.create(config).dry_run is False
