@@ -157,8 +157,10 @@ def _options(table: Table, cells: Mapping[tuple[str, str], Mapping[str, Any]]) -
         options += [f"training.{name}={identity['training'][name]}" for name in RECIPE]
     counts = {
         f"dataset.n={config['dataset']['n']}": {r["config"]["dataset"]["n"] for r in cells.values()},
-        f"metric.runs={config['metric']['runs']}": {r["config"]["metric"]["runs"] for r in cells.values()},
     }
+    if "runs" in config["metric"]:
+        runs = {r["config"]["metric"].get("runs") for r in cells.values()}
+        counts[f"metric.runs={config['metric']['runs']}"] = runs
     usual = {f"metric.runs={config['scale']['runs']}", *table.common}
     usual |= {f"dataset.n={record['config']['scale']['n']}" for record in cells.values()}
     options += [option for option, values in counts.items() if option not in usual and len(values) == 1]
@@ -174,9 +176,9 @@ def _cell_texts(table: Table, cell: Cell, record: Mapping[str, Any] | None) -> l
         return [cell.row, cell.column, reported, "", where, *[""] * 5]
     metrics = record["metrics"]
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
-    alone = metrics[
+    alone = metrics.get(
         "undefended_accuracy" if cell.metric.startswith("robust") else "undefended_natural_accuracy"
-    ]
+    )
     return [
         cell.row,
         cell.column,
@@ -185,7 +187,7 @@ def _cell_texts(table: Table, cell: Cell, record: Mapping[str, Any] | None) -> l
         interval(estimate),
         _difference(cell, estimate),
         percent(own) if own else "",
-        percent(alone),
+        percent(alone) if alone else "",
         str(estimate["runs"]),
         str(estimate["n"]),
     ]
