@@ -8,6 +8,7 @@ from local_run import LocalRun, setup
 from torch import nn
 from torch.nn.functional import conv2d, pad
 
+from vqexp import results
 from vqexp.defenses import PRD, Defense
 from vqexp.errors import ConfigError, SenselessError
 from vqexp.metrics import Denoising
@@ -114,3 +115,17 @@ def test_from_the_command_line(vqexp):
     assert status == 0
     assert "PSNR of the quantized A(x)" in out
     assert " dB" in out
+
+
+def test_a_defense_that_knows_no_draws_is_measured_the_same_twice(vqexp, tmp_path):
+    found = []
+    for store in ("first", "second"):
+        torch.rand(3)  # the global generator stands elsewhere
+        settings = ("scale=smoke", "training.epochs=1", "defense._target_=local_run.Noise")
+        status, _, _ = vqexp("metric=denoising", *settings, store=tmp_path / store)
+        assert status == 0
+        (record,) = results.records(tmp_path / store)
+        found.append(record["metrics"])
+    assert found[0] == found[1]
+    assert found[0]["psnr_natural"]["mean"] == pytest.approx(20, abs=0.5)  # noise of 0.1
+    assert found[0]["psnr_natural"]["std"] > 0

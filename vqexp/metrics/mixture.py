@@ -107,12 +107,8 @@ def fit(
             break
         before = now
         if not moving.all():
-            points, before, open_rows, mixture = (
-                points[moving],
-                now[moving],
-                open_rows[moving],
-                mixture[moving],
-            )
+            points, before = points[moving], now[moving]
+            open_rows, mixture = open_rows[moving], mixture[moving]
     return final
 
 
