@@ -64,7 +64,7 @@ def draw_figure(
     if figure.kind == "schematic":
         return draw_schematic(figure, folder)
     if figure.kind == "pictures":
-        return draw_picture_figure(figure, cells, folder)
+        return draw_picture_figure(figure, cells, folder, note)
     return draw(figure, points, folder, note)
 
 
