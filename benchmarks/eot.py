@@ -56,9 +56,10 @@ def compare(f: nn.Module, q: VectorQuantizer, images: Tensor, draws: int, repeat
     batches = len(pieces) // (repeats + 1)
     sums = [sum(pieces[i : i + batches]) for i in range(0, len(pieces), batches)]
     ratios = sorted(one / other for one, other in zip(whole[1:], sums[1:], strict=True))
+    # of the process so far
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    median = ratios[len(ratios) // 2]
-    return f"{draws:>6}{min(whole[1:]):>12.3f}{min(sums[1:]):>12.3f}{median:>10.3f}{peak:>12.0f}"
+    shortest, ratio = (min(whole[1:]), min(sums[1:])), ratios[len(ratios) // 2]
+    return f"{draws:>6}{shortest[0]:>12.3f}{shortest[1]:>12.3f}{ratio:>10.3f}{peak:>12.0f}"
 
 
 def main() -> None:

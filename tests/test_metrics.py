@@ -228,3 +228,20 @@ def test_how_an_estimate_reads():
     assert interval(decibels) == "[-37.53, 89.53]"
     unknown = finite(average(torch.tensor([math.nan]), "dB").to_dict())
     assert (value(unknown), interval(unknown)) == ("-", "-")
+
+
+@pytest.mark.parametrize(
+    ("metric", "adversary", "n"),
+    [
+        ("accuracy", "oblivious", 2000),
+        ("certified", "oblivious", 64),
+        ("certified", "eot", 64),
+        ("gradients", "eot", 128),
+        ("kl_bound", "oblivious", 2),
+    ],
+)
+def test_the_scale_counts_what_an_image_costs(vqexp, metric, adversary, n):
+    settings = ("scale=cpu", f"metric={metric}", f"adversary={adversary}")
+    status, out, _ = vqexp("--cfg", "job", "--resolve", "--package", "dataset", *settings)
+    assert status == 0
+    assert f"\n'n': {n}\n" in out

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vqexp.defenses import Draw, call
 
-# (logits (N, classes), labels (N,)) -> one term an image (N,)
+# (logits (N, classes), labels (N,), or whatever there is of each image (N, ...)) -> one term an image (N,)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 DRAWS_A_CHUNK = 2**24
@@ -99,22 +99,29 @@ class RandomView(View):
 
     def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
         """Average of the draws' gradients, or gradient at the mean output; as many images at once as fit."""
-        numbers = self._numbers()
-        group = max(1, self._at_once(images) // self.samples)
+        numbers, at_once = self._numbers(), self._at_once(images)
+        group = max(1, at_once // self.samples)
         rows, gradients, losses = torch.arange(len(images)), [], []
         for i in range(0, len(images), group):
             some = images[i : i + group].detach().requires_grad_(True)
-            with torch.enable_grad():
-                terms = self._terms(some, rows[i : i + group], numbers, labels[i : i + group], loss)
-                gradients.append(gradient_of(terms, some))
-            losses.append(terms.detach())
+            gradient, value = torch.zeros_like(some), torch.zeros((), device=some.device)
+            # draws are averaged one batch after the other, unless the loss is that of their mean output
+            batches = [numbers] if self.average == "output" else numbers.split(max(1, at_once // len(some)))
+            for batch in batches:
+                with torch.enable_grad():
+                    terms = self._terms(some, rows[i : i + group], batch, labels[i : i + group], loss)
+                    terms = terms * (len(batch) / len(numbers))
+                    gradient += gradient_of(terms, some)
+                value = value + terms.detach()
+            gradients.append(gradient)
+            losses.append(value)
         return torch.cat(gradients), torch.cat(losses)
 
     def _terms(self, images: Tensor, rows: Tensor, numbers: Tensor, labels: Tensor, loss: Loss) -> Tensor:
         if self.average == "output":
             return loss(self._output(images, rows, numbers), labels)
         logits = self._logits(images, rows, numbers)
-        each = loss(logits.flatten(0, 1), labels.repeat(len(numbers)))
+        each = loss(logits.flatten(0, 1), labels.repeat(len(numbers), *[1] * (labels.dim() - 1)))
         return each.view(len(numbers), -1).mean(0)
 
     def _output(self, images: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:

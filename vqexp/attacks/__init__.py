@@ -8,6 +8,7 @@ from vqexp.attacks.base import Adversarial, Attack
 from vqexp.attacks.noise import RandomNoise
 from vqexp.attacks.pgd import FGSM, PGD, NoAttack
 from vqexp.attacks.square import Square
+from vqexp.attacks.targeted import TargetedPGD
 
 # by other libraries, slow to import: loaded when asked for
 FROM_LIBRARIES = {
@@ -26,6 +27,7 @@ __all__ = [
     "NoAttack",
     "RandomNoise",
     "Square",
+    "TargetedPGD",
 ]
 
 

@@ -27,4 +27,10 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
 
 
+def targeted_margin(logits: Tensor, labels_and_targets: Tensor) -> Tensor:
+    """Logit of the target less the label's; labels_and_targets (N, 2)."""
+    own, target = logits.gather(1, labels_and_targets).unbind(1)
+    return target - own
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "dlr": dlr, "margin": margin}

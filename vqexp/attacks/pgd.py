@@ -61,20 +61,27 @@ class PGD(Attack):
     def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
         """The end points; on a fixed view the best of them, with its `loss` (N,)."""
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same start on every device
+        candidates = self.walks(view, images, labels, self.loss, generator)
+        if getattr(view, "random", False):
+            return Adversarial(candidates[-1], candidates=torch.stack(candidates))
+        return highest_loss(view, candidates, labels, self.loss)
+
+    def walks(
+        self, view: nn.Module, images: Tensor, labels: Tensor, loss: Loss, generator: torch.Generator
+    ) -> list[Tensor]:
+        """The points kept of all restarts, the last one of each among them."""
         # after which steps a point is kept
         kept = {round(self.steps * (i + 1) / self.keep) for i in range(self.keep)}
         candidates = []
         for _ in range(self.restarts):
             point = self._start(images, generator) if self.random_start else images
             for step in range(self.steps):
-                gradient, _ = input_gradient(view, point, labels, self.loss)
+                gradient, _ = input_gradient(view, point, labels, loss)
                 size = self.step_size * self.schedule(step / self.steps)
                 point = project(point + size * self._direction(gradient), images, self.eps, self.norm)
                 if step + 1 in kept:
                     candidates.append(point)
-        if getattr(view, "random", False):
-            return Adversarial(point, candidates=torch.stack(candidates))
-        return highest_loss(view, candidates, labels, self.loss)
+        return candidates
 
     def _start(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Uniform in the l-inf ball; in l2 a uniform direction at a uniform share of the radius."""

@@ -123,6 +123,18 @@ class VectorQuantizer(Defense):
             best = torch.where(better.view(-1, 1, 1), other, best)
         return self.assignment.settle(noisy, best) if self.max_steps else best
 
+    @torch.no_grad()
+    def codebooks(self, images: Tensor, draw: Draw) -> Tensor:
+        """Centers (N, k, d) of each image alone: those with which `forward` quantizes in the same draw."""
+        draw, size = draw.resolve(len(images)), self._images_at_once(images)
+        blocks = [slice(i, i + size) for i in range(0, len(images), size)]
+        return torch.cat(
+            [
+                self.codebook(self.patches(images[rows]), Streams(self.seed, draw[rows], images.device))
+                for rows in blocks
+            ]
+        )
+
     def _cluster(self, noisy: Tensor, streams: Streams) -> Tensor:
         """Centers of one run of k-means: means of their patches, and differentiable as such."""
         start = kmeans.gather_rows(noisy, kmeans.starts(noisy, self.k, self.init, streams))

@@ -21,6 +21,21 @@ TITLES = {
     "autoattack_flags": "AutoAttack's own verdict on its view",
     "certified_accuracy": "certified accuracy (journal, Proposition 1)",
     "certified": "  images certified above zero",
+    "psnr_undefended": "PSNR of A(x)",
+    "psnr_defended": "PSNR of the quantized A(x)",
+    "psnr_natural": "PSNR of the quantized x",
+    "ssim_undefended": "SSIM of A(x)",
+    "ssim_defended": "SSIM of the quantized A(x)",
+    "ssim_natural": "SSIM of the quantized x",
+    "kl_full": "KL of codebooks, full covariances",
+    "kl_full_floor": "  its floor: two sample sets of the same x",
+    "kl_diag": "KL of codebooks, diagonal covariances",
+    "kl_diag_floor": "  its floor: two sample sets of the same x",
+    "kl_second_term": "second term of Lemma 1",
+    "kl_second_term_floor": "  its floor: x against itself",
+    "kl_second_term_limit": "  its limit, by data processing",
+    "theorem1_full": "Theorem 1 applies, full covariances",
+    "theorem1_diag": "Theorem 1 applies, diagonal covariances",
     **{
         f"{kind}_gradient_{name}": f"{title}, {kind} images"
         for kind in ("natural", "adversarial")

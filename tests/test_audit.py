@@ -1,0 +1,135 @@
+"""The audit end to end on digits: what is broken falls, masking is named, robustness is found."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vqexp import results
+from vqexp.errors import ConfigError
+from vqexp.metrics import Member, worst_case
+from vqexp.reports.audit import KINDS, load_audit
+from vqexp.reports.audit_page import audit_pages
+from vqexp.reports.evidence import Check, verdict
+from vqexp.reports.table import AUDIT, read_settings
+from vqexp.store import Store
+
+# an eps where the undefended classifier is under 1 %, and small budgets
+QUICK = (
+    "dataset.eps=0.3",
+    "training.epochs=15",
+    "metric.runs=4",
+    "scale.audit.members=60",
+    "scale.attack_steps=20",
+    "scale.samples=8",
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store, so that one classifier and its oblivious images serve all audits."""
+    return tmp_path_factory.mktemp("audits")
+
+
+def rows(*labels):
+    return f"table.only_rows={json.dumps(list(labels))}"
+
+
+def audit(vqexp, store, *arguments):
+    """(page, worst case in the page's headline in percent)."""
+    status, out, err = vqexp("-m", "table=audit", *arguments, store=store)
+    assert (status, err) == (0, "")
+    path = out.strip().splitlines()[-1].removeprefix("page: ")
+    page = Path(path).read_text()
+    headline = next(line for line in page.splitlines() if line.startswith("**Worst case"))
+    return page, float(headline.removeprefix("**Worst case: ").split()[0])
+
+
+@pytest.mark.parametrize(
+    ("defense", "more"),
+    [("jpeg", ()), ("bit_depth", ()), ("median", ()), ("resize_pad", ("PGD, EOT, true gradient",))],
+)
+def test_known_broken_defenses_fall(vqexp, store, defense, more):
+    labels = ("no attack", "PGD that ignores", "PGD, cross-entropy", "PGD, true gradient", *more)
+    page, worst = audit(vqexp, store, f"defense={defense}", *QUICK, rows(*labels))
+    assert worst <= 3
+    natural = next(line for line in page.splitlines() if line.startswith("| no attack"))
+    assert float(natural.split("|")[3].split()[0]) > 50
+
+
+@pytest.mark.parametrize("defense", ["detached", "saturated", "bit_depth"])
+def test_gradient_masking_is_named(vqexp, store, defense):
+    labels = ("PGD that ignores", "PGD, true gradient", "gradients: true")
+    page, _ = audit(vqexp, store, f"defense={defense}", *QUICK, rows(*labels))
+    masking = next(line for line in page.splitlines() if line.startswith("Gradient masking"))
+    assert "true gradient does not vanish (100.0 % of images have a gradient of zero" in masking
+    assert "white-box is at least as strong as: PGD that ignores the defense" in masking
+
+
+def test_a_quantizer_masks_nothing_and_senseless_rows_are_left_out(vqexp, store):
+    labels = ("PGD, cross", "PGD, soft", "gradients", "curve: samples 1", "PGD with the evaluation's")
+    page, _ = audit(vqexp, store, "defense=prd", *QUICK, "scale.audit.curves=8", rows(*labels))
+    assert "Gradient masking" not in page
+    assert "Left out" not in page
+    known = next(line for line in page.splitlines() if line.startswith("| PGD with the evaluation's"))
+    assert known.split("|")[7].strip() == ""  # another threat model: no part of the worst case
+    page, _ = audit(vqexp, store, "defense=bit_depth", *QUICK, rows("PGD, cross", "PGD, soft", "PGD, EOT"))
+    assert "Left out (adversary=soft softens a quantizer's assignments" in page
+    status, _, err = vqexp("-m", "table=audit", "defense=bit_depth", rows("PGD, soft"), store=store)
+    assert status == 2
+    assert "has no row to run here (PGD, soft assignment: adversary=soft" in err
+
+
+def test_without_autoattack_it_agrees_with_autoattack(vqexp, store):
+    """On an adversarially trained network, all test digits."""
+    network = ("training=adversarial", "classifier.width=8", "defense=none", "training.epochs=15")
+    labels = ("PGD, cross-entropy", "PGD, margin", "one target")
+    _, worst = audit(vqexp, store, *network, "scale.audit.members=360", rows(*labels))
+    status, _, err = vqexp(*network, "attack=autoattack", "dataset.n=360", store=store)
+    assert (status, err) == (0, "")
+    frame = results.load(store)
+    standard = frame[frame["config.attack._target_"].str.endswith("AutoAttack")].iloc[-1]
+    expected = 100 * standard["metrics.robust_accuracy.mean"]
+    assert 10 < expected < 90
+    assert abs(worst - expected) <= 1
+
+
+def test_pages_are_made_again_from_records(vqexp, store):
+    labels = ("no attack", "PGD, cross-entropy", "PGD, margin")
+    page, worst = audit(vqexp, store, "defense=jpeg", *QUICK, rows(*labels))
+    settings = load_audit(read_settings_of_audit())
+    jpeg = [r for r in results.records(store) if r["config"]["defense"]["_target_"].endswith("JPEG")]
+    wanted = [record for record in jpeg if record["reported"]["row"] in page]
+    (again,) = audit_pages(settings, wanted, Store(store)).values()
+    table = [line for line in page.splitlines() if line.startswith("| ")]
+    assert all(line in again for line in table)
+    assert "table=audit" in again
+    assert "defense=jpeg" in again
+    members = [
+        Member.from_counts(Store(store).load("counts", record["key"]).tensors)
+        for record in wanted
+        if settings.kind(record["reported"]["row"]) in KINDS and "PGD" in record["reported"]["row"]
+    ]
+    assert 100 * worst_case(members).estimates()["mean"].mean <= worst + 1e-9
+
+
+def read_settings_of_audit():
+    from vqexp.config import CONF
+
+    return read_settings(CONF / "table" / f"{AUDIT}.yaml")
+
+
+def test_unknown_rows_list_what_exists():
+    with pytest.raises(ConfigError, match=r"table\.without has 'Autoatack', a part of none of: no attack;"):
+        load_audit({**read_settings_of_audit(), "without": ["Autoatack"]})
+
+
+def test_the_verdict_names_what_failed():
+    held = Check("a", True, "fine")
+    masked = Check("b", False, "because", masking=True)
+    weak = Check("c", False, "still falling")
+    assert verdict([held])[0] == "1 of 1 checks held."
+    lines = verdict([held, masked, weak])
+    assert lines[0] == "1 of 3 checks held."
+    assert lines[1] == "Gradient masking: not so: b (because)."
+    assert lines[2].endswith("not so: c (still falling).")

@@ -1,0 +1,78 @@
+"""How close a quantized adversarial image is to the clean one: journal, Figure 10; arXiv, Figures 1 and 7."""
+
+import torch
+from torch import Tensor
+
+from vqexp.errors import SenselessError, check_number
+from vqexp.metrics.base import Measurement, Metric, Run, Setup
+from vqexp.metrics.certified import needs_attack
+from vqexp.metrics.draws import draws_of
+from vqexp.metrics.estimate import average
+
+
+class Denoising(Metric):
+    """PSNR and SSIM between the clean image x and what the defense makes of A(x), over `runs` draws, >= 1."""
+
+    def __init__(self, *, runs: int, cost: str = "light") -> None:
+        super().__init__(cost=cost)
+        check_number("metric.runs", runs, low=1, integer=True)
+        self.runs = runs
+
+    def check(self, setup: Setup) -> None:
+        """Refuse a run without adversarial images or without images of a defense."""
+        needs_attack("denoising", setup)
+        if getattr(setup.defense, "inside", False):
+            raise SenselessError(
+                "metric=denoising looks at the images that a preprocessor makes, but this defense is inside f"
+            )
+
+    def measure(self, run: Run) -> Measurement:
+        """`psnr_defended` in dB and `ssim_defended`; `_undefended`: of A(x) itself; `_natural`: of the
+        quantized x.
+
+        Over the images that the attack changed: of others there is nothing to remove.
+        """
+        found = run.chunked(
+            "denoising",
+            [self.VERSION, self.runs],
+            lambda index: self._of_chunk(run, index),
+            adversarial=True,
+        )
+        perturbed = run.known("perturbed")
+        assert perturbed is not None
+        counts = {"ids": run.images.ids, "labels": run.images.labels, **found}
+        estimates = {
+            name: average(values[perturbed].T, "dB" if name.startswith("psnr") else "")
+            for name, values in found.items()
+        }
+        return Measurement(estimates, counts)
+
+    @torch.no_grad()
+    def _of_chunk(self, run: Run, index: int) -> dict[str, Tensor]:
+        """Tensors (n, draws)."""
+        x, adversarial = run.inputs(index, False), run.inputs(index, True)
+        ids = run.images.ids[run.chunks[index]]
+        # all draws of a fixed defense are one
+        draws = self.runs if getattr(run.defense, "random", True) else 1
+        rows: dict[str, list[Tensor]] = {}
+        for kind, images in (("defended", adversarial), ("natural", x)):
+            for block in draws_of(run.defense, images, ids, draws):
+                for denoised in block:
+                    for name, values in similarity(denoised, x).items():
+                        rows.setdefault(f"{name}_{kind}", []).append(values)
+        for name, values in similarity(adversarial, x).items():
+            rows[f"{name}_undefended"] = [values]
+        return {name: torch.stack(values, 1).cpu() for name, values in rows.items()}
+
+
+def similarity(images: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    """psnr in dB, NaN for equal images, and ssim in [-1, 1] (Wang et al. 2004), (N,) each.
+
+    Both (N, C, H, W) in [0, 1], of at least 6 x 6 pixels.
+    """
+    from torchmetrics.functional import image as scores  # takes seconds to import
+
+    psnr = scores.peak_signal_noise_ratio(images, clean, 1.0, reduction="none", dim=(1, 2, 3))
+    ssim = scores.structural_similarity_index_measure(images, clean, reduction="none", data_range=1.0)
+    assert isinstance(ssim, Tensor)
+    return {"psnr": torch.where(psnr.isinf(), torch.nan, psnr), "ssim": ssim.reshape(len(clean))}

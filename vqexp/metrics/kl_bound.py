@@ -1,0 +1,164 @@
+"""How far x and A(x) differ in their codebooks: journal, section 6.3 and Figure 8; arXiv, section 4.2.
+
+The paper calls U_KL a bound. What can be computed is an estimate of it: a mixture fitted to samples is not
+their distribution. So the figure stands beside its floor, what the same recipe finds where there is
+nothing to find.
+"""
+
+import torch
+from torch import Tensor
+
+from vqexp.defenses import PRD, Draw, VectorQuantizer, defend, kmeans
+from vqexp.errors import SenselessError, check_number
+from vqexp.metrics import mixture
+from vqexp.metrics.assignments import noise_limit, second_term
+from vqexp.metrics.base import Measurement, Metric, Run, Setup
+from vqexp.metrics.certified import needs_attack, vote_certificate
+from vqexp.metrics.draws import draws_of
+from vqexp.metrics.estimate import average, proportion
+
+
+class KLBound(Metric):
+    """Estimates the terms of U_KL (journal, Lemma 1), in nats, and how often arXiv Theorem 1 would apply.
+
+    samples: codebooks drawn of each image, >= components. montecarlo: points for each divergence, >= 2.
+    components: K of the Gaussian mixtures, >= 1. regularization: added to their variances, > 0, in units
+    of [0, 1] pixels squared. codebooks, assignments: for the second term, codebooks and draws of the noise
+    tau for each, >= 1. votes: draws for the margin in Theorem 1, >= 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        samples: int,
+        montecarlo: int,
+        components: int,
+        regularization: float,
+        codebooks: int,
+        assignments: int,
+        votes: int,
+        cost: str = "light",
+    ) -> None:
+        super().__init__(cost=cost)
+        check_number("metric.components", components, low=1, integer=True)
+        check_number("metric.samples", samples, low=components, integer=True)
+        check_number("metric.montecarlo", montecarlo, low=2, integer=True)
+        check_number("metric.regularization", regularization, above=0)
+        check_number("metric.codebooks", codebooks, low=1, high=samples, integer=True)
+        check_number("metric.assignments", assignments, low=components, integer=True)
+        check_number("metric.votes", votes, low=1, integer=True)
+        self.samples, self.montecarlo, self.components = samples, montecarlo, components
+        self.regularization, self.votes = float(regularization), votes
+        self.codebooks, self.assignments = codebooks, assignments
+
+    def check(self, setup: Setup) -> None:
+        """Refuse a defense without a codebook, or whose codebook has no density."""
+        needs_attack("kl_bound", setup)
+        defense = setup.defense
+        if not isinstance(defense, VectorQuantizer):
+            raise SenselessError(
+                f"metric=kl_bound compares codebooks, but {type(defense).__name__} has none; "
+                "choose defense=randdisc, prd or swrd"
+            )
+        for name, scale in (("sigma", defense.sigma), ("tau", defense.tau)):
+            if scale == 0:
+                raise SenselessError(
+                    f"defense.{name} is 0; without that noise the divergence of metric=kl_bound is infinite"
+                )
+
+    def measure(self, run: Run) -> Measurement:
+        """`kl_full`, `kl_diag`: first term of Lemma 1, with the covariances of the mixtures full or diagonal.
+
+        `_floor`: the same between two independent sample sets of x. `kl_second_term`, with its floor (x
+        against itself) and, for pRD and RandDisc, its limit. `theorem1_`: share of images for which delta
+        >= 0 in Theorem 1, if the sum of both terms were the divergence: a point estimate, no certificate.
+        """
+        settings = [
+            self.VERSION,
+            *(self.samples, self.montecarlo, self.components, self.regularization),
+            *(self.codebooks, self.assignments, self.votes),
+        ]
+        found = run.chunked("kl_bound", settings, lambda index: self._of_chunk(run, index), adversarial=True)
+        estimates = {
+            name: average(values, "nats")
+            for name, values in found.items()
+            if name.startswith("kl_") and not name.endswith("_error")
+        }
+        for covariance in mixture.COVARIANCES:
+            divergence = found[f"kl_{covariance}"] + found["kl_second_term"]
+            holds = vote_certificate(found["vote_margin"], divergence) >= 0
+            estimates[f"theorem1_{covariance}"] = proportion(holds.unsqueeze(0))
+        counts = {"ids": run.images.ids, "labels": run.images.labels, **found}
+        note = (
+            f"an estimate, not a bound: {self.components} Gaussians fitted to {self.samples} codebooks; "
+            "what is not clearly above its floor is not seen"
+        )
+        return Measurement(estimates, counts, {"note": note})
+
+    def _of_chunk(self, run: Run, index: int) -> dict[str, Tensor]:
+        clean, adversarial = run.inputs(index, False), run.inputs(index, True)
+        rows = run.chunks[index]
+        ids, labels = run.images.ids[rows], run.images.labels[rows]
+        defense = run.defense
+        assert isinstance(defense, VectorQuantizer)
+        parts = [
+            self._of_image(defense, x, other, int(image_id))
+            for x, other, image_id in zip(clean, adversarial, ids, strict=True)
+        ]
+        found = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+        if isinstance(defense, PRD):
+            found["kl_second_term_limit"] = noise_limit(defense, clean, adversarial)
+        votes = torch.cat(
+            [
+                logits.argmax(2).cpu()
+                for logits in draws_of(defend(run.classifier, defense), clean, ids, self.votes)
+            ]
+        )
+        right = (votes == labels).double().mean(0)
+        wrong = torch.stack(
+            [((votes == c) & (labels != c)).double().mean(0) for c in range(int(votes.max()) + 1)]
+        )
+        return {name: values.cpu() for name, values in found.items()} | {"vote_margin": right - wrong.amax(0)}
+
+    def _of_image(
+        self, defense: VectorQuantizer, x: Tensor, adversarial: Tensor, image_id: int
+    ) -> dict[str, Tensor]:
+        """Scalars for one image (C, H, W)."""
+        # three sample sets, all independent: x, x once more, x'
+        books = [
+            codebooks(defense, image, image_id, self.samples, first=number * self.samples)
+            for number, image in enumerate((x, x, adversarial))
+        ]
+        points = torch.stack([ordered(each) for each in books])
+        start = mixture.k_means_labels(points, self.components, Draw("call", image_id))
+        generator = torch.Generator(x.device).manual_seed(image_id)
+        found = {}
+        for covariance in mixture.COVARIANCES:
+            fitted = mixture.fit(
+                points, start, self.components, covariance=covariance, regularization=self.regularization
+            )
+            means, errors = mixture.divergence(fitted[:1], fitted[1:], self.montecarlo, generator)
+            found[f"kl_{covariance}_floor"], found[f"kl_{covariance}"] = means
+            found[f"kl_{covariance}_floor_error"], found[f"kl_{covariance}_error"] = errors
+        for name, other in (("kl_second_term", adversarial), ("kl_second_term_floor", x)):
+            found[name] = second_term(
+                defense,
+                torch.stack([x, other]),
+                books[0][: self.codebooks],
+                draws=self.assignments,
+                components=self.components,
+                regularization=self.regularization,
+                generator=generator,
+            )
+        return found
+
+
+def codebooks(defense: VectorQuantizer, x: Tensor, image_id: int, n: int, first: int = 0) -> Tensor:
+    """Those of the image (C, H, W) in the `report` draws first to first + n - 1: (n, k, d)."""
+    draw = Draw("report", torch.arange(first, first + n), torch.full((n,), image_id))
+    return defense.codebooks(x.expand(n, *x.shape), draw)
+
+
+def ordered(centers: Tensor) -> Tensor:
+    """T: the centers of each codebook by ascending l2 norm, one after the other; (n, k, d) -> (n, k d)."""
+    return kmeans.gather_rows(centers, centers.norm(dim=2).argsort(1)).flatten(1).double()
