@@ -69,7 +69,9 @@ def draw_figure(
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """A line a claim."""
+    """A line for each claim that something was measured for."""
     for verdict in verdicts:
+        if verdict.held is None:
+            continue
         counts = f" ({verdict.good} of {verdict.total} comparisons)" if verdict.total else ""
         print(f"{verdict.word}{counts}: {verdict.text} ({verdict.place})")
