@@ -5,7 +5,7 @@ SCALE ?= cpu
 TABLES := vq_table1 vq_table2 vq_table3 vq_table4 vq_table5 arxiv_table1 arxiv_table2 arxiv_table3
 FIGURES := $(basename $(notdir $(wildcard conf/figure/*.yaml)))
 
-.PHONY: demo test lint setup smoke reproduce-tables reproduce-figures report $(TABLES) $(FIGURES)
+.PHONY: demo test lint setup smoke reproduce-tables reproduce-figures report
 
 demo: .venv/ready  ## the main job on the embedded default: digits, swRD, PGD
 	$(BIN)/python run.py
@@ -21,22 +21,16 @@ lint: .venv/ready  ## style and types
 setup: .venv/ready  ## the environment alone
 
 # Further settings, such as a checkpoint or a store, go into ARGS. Resumable; several machines may share a store.
-reproduce-tables: .venv/ready  ## every cell of every table at SCALE; with -j2 two tables at a time
-	$(MAKE) --keep-going $(TABLES)
+reproduce-tables: .venv/ready  ## every cell of every table at SCALE
+	$(BIN)/python scripts/reproduce.py $(TABLES) scale=$(SCALE) $(ARGS)
 
-reproduce-figures: .venv/ready  ## every figure, likewise
-	$(MAKE) --keep-going $(FIGURES)
+reproduce-figures: .venv/ready  ## every cell of every figure at SCALE, and the drawings
+	$(BIN)/python scripts/reproduce.py $(FIGURES) scale=$(SCALE) $(ARGS)
 
-$(TABLES): .venv/ready
-	$(BIN)/python run.py -m table=$@ scale=$(SCALE) $(ARGS)
-
-$(FIGURES): .venv/ready
-	$(BIN)/python run.py -m figure=$@ scale=$(SCALE) $(ARGS)
-
-smoke: .venv/ready  ## every table and figure on digits in minutes: a check of the machinery, no measurement
+smoke: .venv/ready  ## all tables and figures on digits in minutes: a check of the machinery, no measurement
 	set -e; home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
-	VQEXP_HOME=$$home OMP_NUM_THREADS=1 $(MAKE) -j2 reproduce-tables reproduce-figures SCALE=smoke > $$home/log 2>&1 \
-	|| { cat $$home/log; exit 1; }
+	VQEXP_HOME=$$home OMP_NUM_THREADS=1 $(MAKE) -j2 reproduce-tables reproduce-figures SCALE=smoke \
+	> $$home/log 2>&1 || { tail -n 50 $$home/log; exit 1; }
 
 report: .venv/ready  ## results/ from the records in the store
 	$(BIN)/python scripts/report.py

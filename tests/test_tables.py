@@ -298,6 +298,16 @@ def test_a_figure_at_smoke_scale(vqexp, tmp_path):
     assert "68 of 68 cells cached" in vqexp(*command, "dry_run=true")[1]
 
 
+@pytest.mark.skipif(not exists("metric=denoising"), reason="needs metric=denoising")
+def test_a_figure_of_pictures_at_smoke_scale(vqexp, tmp_path):
+    status, out, err = vqexp("-m", "figure=arxiv_figure1", "scale=smoke", "training.epochs=1")
+    assert (status, err) == (0, "")
+    assert "swRD" in out
+    assert " dB" in out
+    for ending in ("pdf", "png"):
+        assert (tmp_path / "store/figures/smoke" / f"arxiv_figure1.{ending}").stat().st_size > 1000
+
+
 def test_cells_whose_weights_are_missing_are_left_out(vqexp, monkeypatch, tmp_path):
     monkeypatch.setenv("VQEXP_ZOO", str(tmp_path))
     zoo = "'classifier=robustbench','classifier.name=Zhang2019Theoretically','classifier.dataset=cifar10'"

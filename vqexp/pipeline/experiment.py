@@ -99,10 +99,11 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     experiment.attack.check(experiment.adversary, experiment.defense)
     experiment.metric.check(experiment)
     _check_gradient(experiment)
+    experiment.dataset.check(("test",))  # first, so that tables leave out data that is not here
     experiment.surrogate = _surrogate(experiment)
     _check_classifier(experiment)
-    trained = any(part and part.training for part in (experiment, experiment.surrogate))
-    experiment.dataset.check(("test", "train") if trained else ("test",))
+    if any(part and part.training for part in (experiment, experiment.surrogate)):
+        experiment.dataset.check(("train",))
     if check_store:
         experiment.store.check()
     return experiment

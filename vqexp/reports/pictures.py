@@ -43,30 +43,39 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
 
 @torch.no_grad()
 def draw_picture_figure(
-    figure: Figure, cells: Sequence[tuple[Cell, Mapping[str, Any]]], folder: Path, count: int = 6
+    figure: Figure,
+    cells: Sequence[tuple[Cell, Mapping[str, Any]]],
+    folder: Path,
+    note: str = "",
+    count: int = 6,
 ) -> list[Path]:
     """`NAME.pdf` and `NAME.png`: for each panel the first `count` images through each series' quantizer.
 
     cells: with their records, one of each panel and series is enough. `figure.shows` says which rows there
     are: clean, adversarial, quantized clean, quantized adversarial. The images come from the records'
-    settings and the store; what is not there is computed.
+    settings and the store; what is not there is computed. `note` is printed at the bottom.
     """
     panels: dict[str, dict[str, Mapping[str, Any]]] = {}
     for cell, record in cells:
         panels.setdefault(cell.panel, {}).setdefault(cell.series, record)
     blocks = []
-    for series in panels.values():
+    for panel, series in panels.items():
         rows: dict[str, Tensor] = {}
         for name, record in series.items():
             stages = Stages(prepare(OmegaConf.create(dict(record["config"]))))
             images, ids = _images(stages, count)
-            rows |= {kind: batch for kind, batch in images.items() if kind in figure.shows}
+            rows |= {f"{panel}: {kind}": batch for kind, batch in images.items() if kind in figure.shows}
             for kind in ("clean", "adversarial"):
                 if f"quantized {kind}" in figure.shows:
                     batch = images[kind].to(stages.experiment.device)
                     rows[f"{name} of {kind}"] = stages.defense(batch, Draw("report", 0, ids)).cpu()
         blocks.append((rows, _verdicts(stages, rows)))
-    return save(_grid(blocks), folder / figure.name) if blocks else []
+    if not blocks:
+        return []
+    canvas = _grid(blocks)
+    if note:
+        canvas.text(0.5, 0, note, ha="center", color="#d55e00", fontsize=7)
+    return save(canvas, folder / figure.name)
 
 
 def _images(stages: Stages, count: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -104,6 +113,6 @@ def _grid(blocks: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]) -
             for spine in axis.spines.values():
                 spine.set(color="#0072b2" if correct else "#d55e00", linewidth=2.5)
                 spine.set_linestyle("-" if correct else ":")
-        line[0].set_ylabel(title.replace(" of ", "\nof "), fontsize=7)
+        line[0].set_ylabel(title.replace(" of ", "\nof ").replace(": ", ":\n"), fontsize=7)
     canvas.tight_layout(pad=0.3)
     return canvas

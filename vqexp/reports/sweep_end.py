@@ -64,12 +64,14 @@ def draw_figure(
     if figure.kind == "schematic":
         return draw_schematic(figure, folder)
     if figure.kind == "pictures":
-        return draw_picture_figure(figure, cells, folder)
+        return draw_picture_figure(figure, cells, folder, note)
     return draw(figure, points, folder, note)
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """A line a claim."""
+    """A line for each claim that something was measured for."""
     for verdict in verdicts:
+        if verdict.held is None:
+            continue
         counts = f" ({verdict.good} of {verdict.total} comparisons)" if verdict.total else ""
         print(f"{verdict.word}{counts}: {verdict.text} ({verdict.place})")

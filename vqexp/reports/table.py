@@ -169,7 +169,9 @@ def print_table(table: Table, cells: Sequence[Cell], paths: Sequence[str | Path]
     for heading in ("row", "column", "reported", "measured", "95 % interval", "difference", "runs", "n"):
         shown.add_column(heading)
     for cell, path in zip(cells, paths, strict=True):
-        estimate = json.loads(Path(path).read_text())["metrics"][cell.metric]
+        metrics = json.loads(Path(path).read_text())["metrics"]
+        one_of(f"the metric of {table.name}, {cell.row}, {cell.column},", cell.metric, metrics)
+        estimate = metrics[cell.metric]
         shown.add_row(cell.row, cell.column, *comparison(cell, estimate))
     wide_console().print(shown)
 
