@@ -9,7 +9,8 @@ from vqexp import results
 from vqexp.errors import ConfigError
 from vqexp.metrics import Member, worst_case
 from vqexp.reports.audit import KINDS, load_audit
-from vqexp.reports.audit_page import audit_pages
+from vqexp.reports.audit_curves import draw_curves
+from vqexp.reports.audit_page import all_audits, audit_page
 from vqexp.reports.evidence import Check, verdict
 from vqexp.reports.table import AUDIT, read_settings
 from vqexp.store import Store
@@ -95,17 +96,19 @@ def test_without_autoattack_it_agrees_with_autoattack(vqexp, store):
     assert abs(worst - expected) <= 1
 
 
-def test_pages_are_made_again_from_records(vqexp, store):
-    labels = ("no attack", "PGD, cross-entropy", "PGD, margin")
-    page, worst = audit(vqexp, store, "defense=jpeg", *QUICK, rows(*labels))
+def test_pages_are_made_again_from_records(vqexp, store, tmp_path):
+    labels = ("no attack", "PGD, cross-entropy", "PGD, margin", "curve: restarts")
+    page, worst = audit(vqexp, store, "defense=jpeg", *QUICK, "scale.audit.curves=8", rows(*labels))
     settings = load_audit(read_settings_of_audit())
     jpeg = [r for r in results.records(store) if r["config"]["defense"]["_target_"].endswith("JPEG")]
-    wanted = [record for record in jpeg if record["reported"]["row"] in page]
-    (again,) = audit_pages(settings, wanted, Store(store)).values()
+    wanted = [r for r in jpeg if any(label in r["reported"]["row"] for label in labels)]
+    ((result, command),) = all_audits(settings, wanted, Store(store)).values()
+    again = audit_page(result, command)
     table = [line for line in page.splitlines() if line.startswith("| ")]
     assert all(line in again for line in table)
     assert "table=audit" in again
     assert "defense=jpeg" in again
+    assert [path.suffix for path in draw_curves(result, tmp_path / "curves")] == [".pdf", ".png"]
     members = [
         Member.from_counts(Store(store).load("counts", record["key"]).tensors)
         for record in wanted

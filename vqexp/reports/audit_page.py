@@ -8,7 +8,7 @@ from typing import Any
 from vqexp.errors import WorkError
 from vqexp.metrics import Member, WorstCase, proportion, worst_case
 from vqexp.reports.audit import KINDS, Audit
-from vqexp.reports.evidence import Check, Finding, curve, evidence, verdict
+from vqexp.reports.evidence import SETTINGS, Check, Finding, curve, evidence, verdict
 from vqexp.reports.summary import interval, percent
 from vqexp.store import Store, key_of
 
@@ -45,8 +45,8 @@ def _member(record: Mapping[str, Any], store: Store) -> Member | None:
     return Member.from_counts(artifact.tensors) if attacked else None
 
 
-def audit_page(result: AuditResult, command: str) -> str:
-    """Markdown."""
+def audit_page(result: AuditResult, command: str, picture: str | None = None) -> str:
+    """Markdown. picture: file name of the drawn curves."""
     record = next(iter(result.findings.values())).record
     config = record["config"]
     defense = config["defense"]
@@ -82,6 +82,7 @@ def audit_page(result: AuditResult, command: str) -> str:
         ),
         "",
         *_curves(result),
+        *([f"![robust accuracy along each setting]({picture})", ""] if picture else []),
         *_provenance(result),
         "",
     ]
@@ -141,7 +142,7 @@ def _left_out(left_out: Mapping[str, str]) -> list[str]:
 
 def _curves(result: AuditResult) -> list[str]:
     lines = []
-    for setting in ("eps", "steps", "restarts", "samples"):
+    for setting in SETTINGS:
         points = curve(result.findings, setting)
         if len(points) < 2:
             continue
@@ -176,31 +177,26 @@ def write_page(path: Path, text: str) -> Path:
     return path
 
 
-def audit_pages(audit: Audit, records: Sequence[Mapping[str, Any]], store: Store) -> dict[str, str]:
-    """name -> page for every (dataset, classifier, defense) that has records of the audit."""
+def all_audits(
+    audit: Audit, records: Sequence[Mapping[str, Any]], store: Store
+) -> dict[str, tuple[AuditResult, str]]:
+    """name -> (result, command) for every (dataset, eps, classifier, defense) that was audited."""
     groups: dict[str, dict[str, Mapping[str, Any]]] = {}
     for record in records:
         if not record["reported"] or record["reported"]["table"] != audit.name:
             continue
-        config = record["config"]
-        about = key_of(
-            config["dataset"]["name"], config["dataset"]["eps"], record["classifier"], config["defense"]
-        )
-        defense = config["defense"]["_target_"].rsplit(".", 1)[-1].lower()
-        name = f"{config['dataset']['name']}-{defense}-{about[:6]}"
+        dataset, defense = record["config"]["dataset"], record["config"]["defense"]
+        about = key_of(dataset["name"], dataset["eps"], record["classifier"], defense)
+        name = f"{dataset['name']}-{defense['_target_'].rsplit('.', 1)[-1].lower()}-{about[:6]}"
         rows, label = groups.setdefault(name, {}), record["reported"]["row"]
         if label not in rows or _weight(record) > _weight(rows[label]):
             rows[label] = record
-    order = {row["label"]: place for place, row in enumerate(audit.all_rows())}
-    pages = {}
+    labels = [row["label"] for row in audit.all_rows()]
+    found = {}
     for name, rows in sorted(groups.items()):
-        known = {
-            label: rows[label]
-            for label in sorted(rows, key=lambda label: order.get(label, 0))
-            if label in order
-        }
-        pages[name] = audit_page(read_audit(audit, known, store, {}), _command(audit, known))
-    return pages
+        known = {label: rows[label] for label in labels if label in rows}
+        found[name] = read_audit(audit, known, store, {}), _command(audit, known)
+    return found
 
 
 def _weight(record: Mapping[str, Any]) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from vqexp.metrics import Member, gap, worst_case
 NEAR_ZERO = 0.05  # accuracy that counts as fallen
 TOLERANCE = 0.02  # a change in accuracy that counts as none
 FAR_WEAKER = 0.10  # by how much noise must fall short of the attack
+SETTINGS = ("eps", "steps", "restarts", "samples")  # of the curves
 FEW_ZEROS = 0.01  # images whose gradient may vanish
 
 
@@ -94,7 +95,7 @@ def _against_others(findings: Mapping[str, Finding], counted: Sequence[str]) -> 
 
 def _curves(findings: Mapping[str, Finding]) -> list[Check]:
     checks = []
-    for setting in ("eps", "steps", "restarts", "samples"):
+    for setting in SETTINGS:
         points = curve(findings, setting)
         if len(points) < 2:
             continue
