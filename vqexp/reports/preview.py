@@ -9,9 +9,9 @@ from rich.table import Table as RichTable
 
 from vqexp import results
 from vqexp.config import finite
+from vqexp.data.split import sha256_of_file
 from vqexp.pipeline.record import settings_that_matter
 from vqexp.reports.table import Cell, Table, reported_text, wide_console
-from vqexp.store import key_of
 
 
 class Cache:
@@ -21,18 +21,35 @@ class Cache:
         self.root = root
 
     @cached_property
-    def _settings(self) -> set[str]:
-        return {_key(record["config"]) for record in results.records(self.root)}
+    def _settings(self) -> list[dict[str, Any]]:
+        return [
+            _settings(record["config"], record["classifier"].get("checkpoint"))
+            for record in results.records(self.root)
+        ]
 
     def has(self, config: Mapping[str, Any]) -> bool:
-        """There is a record of the resolved `config`."""
-        return _key(config) in self._settings
+        """A record of the resolved `config` exists. Settings younger than the record do not count."""
+        path = config["classifier"].get("checkpoint")
+        known = path not in (None, "auto") and Path(path).is_file()
+        wanted = _settings(config, sha256_of_file(Path(path)) if known else None)
+        return any(_agrees(found, wanted) for found in self._settings)
 
 
-def _key(config: Mapping[str, Any]) -> str:
-    settings = settings_that_matter(config)
+def _settings(config: Mapping[str, Any], checkpoint: str | None) -> dict[str, Any]:
+    """What a run's numbers rest on. checkpoint: the hash of f's, which then needs no training."""
+    settings = finite(settings_that_matter(config))
     settings.pop("reported", None)
-    return key_of("settings", finite(settings))
+    settings["scale"] = settings["scale"]["name"]  # what it sets is in the other groups
+    if checkpoint is not None:
+        settings["classifier"] = {**settings["classifier"], "checkpoint": checkpoint}
+        settings.pop("training")
+    return settings
+
+
+def _agrees(found: Any, wanted: Any) -> bool:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return all(name in wanted and _agrees(value, wanted[name]) for name, value in found.items())
+    return bool(found == wanted)
 
 
 def state(cached: bool) -> str:
