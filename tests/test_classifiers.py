@@ -139,7 +139,8 @@ def test_normalized_refuses(settings, reason):
 
 
 CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "classifier").glob("*.yaml"))
-CONFIGS = [path for path in CONFIGS if path.stem != "robustbench"]  # which needs weights: tests/test_tables.py
+# RobustBench's need weights: tests/test_tables.py
+CONFIGS = [path for path in CONFIGS if path.stem != "robustbench"]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -211,6 +211,6 @@ def _command(audit: Audit, records: Mapping[str, Mapping[str, Any]]) -> str:
     shown = [
         "classifier.checkpoint=FILE" if text.startswith("classifier.checkpoint=") else text
         for text in dict.fromkeys(shared)
-        if not text.startswith("dataset.root=")
+        if not text.startswith(("dataset.root=", "dataset.n="))  # n is the audit's own
     ]
     return " ".join(["python run.py -m", f"table={audit.name}", *shown])
