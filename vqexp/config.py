@@ -59,12 +59,7 @@ def build(group: str, settings: Mapping[str, Any], *, ignore: bool = False) -> A
     `ignore` drops settings that the target does not take (they are there for other groups).
     Raises `ConfigError`, naming the group, for an unknown target or setting.
     """
-    target = settings.get("_target_")
-    require(isinstance(target, str), f"{group} has no _target_; choose one with {group}=NAME")
-    try:
-        factory = get_object(str(target))
-    except Exception as error:
-        raise ConfigError(f"{group}._target_={target} cannot be imported: {_line(error)}") from None
+    target, factory = settings.get("_target_"), target_of(group, settings)
     arguments = {name: value for name, value in settings.items() if name != "_target_"}
     names = _parameters(factory)
     if names is not None:
@@ -79,6 +74,16 @@ def build(group: str, settings: Mapping[str, Any], *, ignore: bool = False) -> A
         return factory(**arguments)
     except TypeError as error:
         raise ConfigError(f"{group}: {_line(error)}") from None
+
+
+def target_of(group: str, settings: Mapping[str, Any]) -> Any:
+    """What the `_target_` of a group's settings names. Raises `ConfigError` if it cannot be imported."""
+    target = settings.get("_target_")
+    require(isinstance(target, str), f"{group} has no _target_; choose one with {group}=NAME")
+    try:
+        return get_object(str(target))
+    except Exception as error:
+        raise ConfigError(f"{group}._target_={target} cannot be imported: {_line(error)}") from None
 
 
 def identity(settings: Mapping[str, Any], version: int = 1) -> dict[str, Any]:

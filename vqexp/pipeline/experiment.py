@@ -16,7 +16,7 @@ from torch import nn
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.classifiers import Normalized, load_checkpoint
-from vqexp.config import EXECUTION, build, identity, resolved
+from vqexp.config import EXECUTION, build, identity, resolved, target_of
 from vqexp.data import Dataset
 from vqexp.data.split import sha256_of_file
 from vqexp.defenses import Defense
@@ -57,6 +57,7 @@ class Experiment:
         if self.training is None:
             return settings
         training = identity(self.config["training"], getattr(self.training, "VERSION", 1))
+        training |= {name: sha256_of_file(path) for name, path in self.training.files.items()}
         return {**settings, "training": training, "seed": self.seed}
 
     def classifier(self) -> nn.Module:
@@ -100,8 +101,9 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     experiment.metric.check(experiment)
     _check_gradient(experiment)
     experiment.dataset.check(("test",))  # first, so that tables leave out data that is not here
-    experiment.surrogate = _surrogate(experiment)
+    _check_training(experiment)
     _check_classifier(experiment)
+    experiment.surrogate = _surrogate(experiment)
     if any(part and part.training for part in (experiment, experiment.surrogate)):
         experiment.dataset.check(("train",))
     if check_store:
@@ -132,13 +134,24 @@ def _surrogate(experiment: Experiment) -> Experiment | None:
         surrogate = replace(experiment, config={**config, "seed": seed}, seed=seed, **_source(config))
         _check_classifier(surrogate)
     except ConfigError as error:
-        raise ConfigError(f"the adversary's surrogate: {error}") from None
+        raise type(error)(f"the adversary's surrogate: {error}") from None
     if not experiment.adversary.sees_defense and surrogate.origin == experiment.origin:
         raise SenselessError(
             "the surrogate is f itself, which adversary=oblivious attacks; give it another adversary.seed, "
             "adversary.classifier or adversary.training"
         )
     return surrogate
+
+
+def _check_training(experiment: Experiment) -> None:
+    """Refuse an f that comes ready where the training is tied to the defense: the f would win, unnoticed."""
+    target = target_of("training", experiment.config["training"])
+    if experiment.training is None and getattr(target, "uses_defense", False):
+        raise SenselessError(
+            f"training._target_={target.__name__} fits f to the defense, but f comes ready, from "
+            "classifier.checkpoint or classifier.weights; choose training=standard, or leave both out and "
+            "start from a checkpoint with training.start=FILE"
+        )
 
 
 def _check_classifier(experiment: Experiment) -> None:
@@ -148,7 +161,9 @@ def _check_classifier(experiment: Experiment) -> None:
     """
     ready = experiment.config["classifier"].get("weights") not in (None, "zoo")
     if not ready or experiment.checkpoint is not None:
-        experiment.classifier()
+        classifier = experiment.classifier()
+        if experiment.training is not None:
+            experiment.training.behind(experiment.defense).initialize(classifier)
 
 
 def _check_gradient(experiment: Experiment) -> None:

@@ -47,6 +47,11 @@ class Foundation:
     # classifier
 
     @cached_property
+    def defense(self) -> nn.Module:
+        """The defense, on the device."""
+        return freeze(self.experiment.defense).to(self.experiment.device)
+
+    @cached_property
     def defense_key(self) -> str:
         """What of the defense determines its results."""
         return key_of(
@@ -63,7 +68,7 @@ class Foundation:
         return {
             **experiment.origin,
             "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
-            "defense": self.defense_key if getattr(training, "uses_defense", False) else None,
+            "defense": self.defense_key if training.uses_defense else None,
         }
 
     @cached_property
@@ -88,7 +93,7 @@ class Foundation:
         experiment = self.experiment
         state = experiment.store.root / "training" / f"{self.classifier_key}.pt"
         classifier.to(experiment.device)
-        history = training.fit(
+        history = training.behind(self.defense).fit(
             classifier,
             experiment.dataset.train(),
             seed=experiment.seed,

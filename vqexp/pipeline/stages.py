@@ -28,12 +28,7 @@ RANKING = 2**40  # `select` draws from this number on rank an attack's candidate
 class Stages(Foundation):
     """The stages of one experiment, computed on demand and at most once."""
 
-    # defense and adversary
-
-    @cached_property
-    def defense(self) -> nn.Module:
-        """The defense, on the device."""
-        return freeze(self.experiment.defense).to(self.experiment.device)
+    # adversary
 
     @cached_property
     def view(self) -> nn.Module:

@@ -88,6 +88,7 @@ def classifier_name(record: Record) -> str:
     recipe = ", ".join(
         f"{key} {training[key]}" for key in ("epochs", "optimizer", "lr", "augment") if key in training
     )
+    recipe += f", from checkpoint {training['start'][:12]}" if training.get("start") else ""
     recipe += f", key {key_of('classifier', identity)[:8]}"
     return f"{name}, trained by {training['_target_'].rsplit('.', 1)[-1]} ({recipe})"
 

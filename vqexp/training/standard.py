@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from vqexp.training.stepper import OPTIMIZERS, SCHEDULES, Stepper
 if TYPE_CHECKING:
     from vqexp.data import Images
 
-PLAIN = (bool, int, float, str, tuple, type(None))  # settings that tell a saved state from another training's
+# settings that tell a saved state from another training's
+PLAIN = (bool, int, float, str, tuple, type(None), nn.Module)
 
 
 @dataclass(kw_only=True)
@@ -37,6 +38,8 @@ class Standard:
     A subclass is a dataclass(kw_only=True) too: it adds fields, checks them in `__post_init__` after
     `super().__post_init__()`, and overrides `loss`.
     """
+
+    uses_defense: ClassVar[bool] = False  # then the defense determines f, and is part of its key
 
     epochs: int
     lr: float
@@ -77,6 +80,24 @@ class Standard:
         one_of("training.amp", self.amp, (True, False, "auto"))
         one_of("training.channels_last", self.channels_last, (True, False, "auto"))
 
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Settings that name files, whose contents determine f; here none."""
+        return {}
+
+    def behind(self, defense: nn.Module) -> Self:
+        """The same training of an f that stands behind `defense`: here itself.
+
+        Raises `ConfigError` if the two do not go together.
+        """
+        return self
+
+    def initialize(self, classifier: nn.Module) -> None:
+        """Set the parameters that `fit` starts from; here they stay the caller's.
+
+        Raises `ConfigError` if they cannot be had.
+        """
+
     def loss(
         self, classifier: nn.Module, images: Tensor, labels: Tensor, ids: Tensor, epoch: int
     ) -> tuple[Tensor, Tensor]:
@@ -103,12 +124,14 @@ class Standard:
     ) -> dict[str, Any]:
         """Train `classifier` in place on `device` and leave it in evaluation mode.
 
-        All randomness derives from (`seed` >= 0, epoch); the initial parameters are the caller's. With
-        `state_path`, everything is kept there after each epoch and a killed training resumes from it, with
-        the same result; at the end the file is removed. Returns `epochs`, `seconds` (those before a kill
-        included), and the last epoch's `train_loss` and `train_accuracy`, a fraction of the augmented images.
+        All randomness derives from (`seed` >= 0, epoch); the initial parameters are what `initialize` makes
+        of the caller's. With `state_path`, everything is kept there after each epoch and a killed training
+        resumes from it, with the same result; at the end the file is removed. Returns `epochs`, `seconds`
+        (those before a kill included), and the last epoch's `train_loss` and `train_accuracy`, a fraction of
+        the augmented images.
         Raises `WorkError` if the loss is not finite any more, or the state cannot be written.
         """
+        self.initialize(classifier)
         classifier.to(device)
         if _is_on(self.channels_last, device):
             classifier.to(memory_format=torch.channels_last)
