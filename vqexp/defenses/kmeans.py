@@ -105,23 +105,26 @@ def starts(points: Tensor, k: int, init: str, streams: Streams) -> Tensor:
     index = (chance[:, 0, :1] * n).long().clamp(max=n - 1)
     chosen = [index]
     closest = _squared_distances(points, norms, index).squeeze(1)
+    # two large tensors for all steps: new ones at every step would fragment the heap to several times the size
+    cumulative = torch.empty_like(closest)
+    reach = points.new_empty(len(points), candidates, n)
     for step in range(1, k):
-        cumulative = closest.cumsum(-1)
+        torch.cumsum(closest, -1, out=cumulative)
         levels = chance[:, step] * cumulative[:, -1:]
         index = torch.searchsorted(cumulative, levels, right=True).clamp(max=n - 1)
-        reach = torch.minimum(closest.unsqueeze(1), _squared_distances(points, norms, index))
+        _squared_distances(points, norms, index, out=reach)
+        torch.minimum(closest.unsqueeze(1), reach, out=reach)
         # rounded, so that rounding does not decide between candidates that lower the inertia equally
         best = reach.sum(-1).float().argmin(-1, keepdim=True)
         chosen.append(index.gather(1, best))
-        closest = reach.gather(1, best.unsqueeze(-1).expand(-1, -1, n)).squeeze(1)
+        torch.gather(reach, 1, best.unsqueeze(-1).expand(-1, -1, n), out=closest.unsqueeze(1))
     return torch.cat(chosen, 1)
 
 
-def _squared_distances(points: Tensor, norms: Tensor, index: Tensor) -> Tensor:
-    """Squared distances (B, m, n) from the points at `index` (B, m) to all points."""
-    rows = gather_rows(points, index)
-    products = torch.bmm(rows, points.transpose(1, 2))
-    distances = norms.unsqueeze(1) - 2 * products + norms.gather(1, index).unsqueeze(-1)
+def _squared_distances(points: Tensor, norms: Tensor, index: Tensor, out: Tensor | None = None) -> Tensor:
+    """Squared distances (B, m, n) from the points at `index` (B, m) to all points, into `out` if given."""
+    distances = torch.bmm(gather_rows(points, index), points.transpose(1, 2), out=out)
+    distances.mul_(-2).add_(norms.unsqueeze(1)).add_(norms.gather(1, index).unsqueeze(-1))
     # a chosen point is at distance zero exactly, so it is not drawn again while others remain
     return distances.clamp_(min=0).scatter_(2, index.unsqueeze(-1), 0.0)
 
