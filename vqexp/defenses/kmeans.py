@@ -105,7 +105,7 @@ def starts(points: Tensor, k: int, init: str, streams: Streams) -> Tensor:
     index = (chance[:, 0, :1] * n).long().clamp(max=n - 1)
     chosen = [index]
     closest = _squared_distances(points, norms, index).squeeze(1)
-    # two large tensors for all steps: new ones at every step would fragment the heap to several times the size
+    # the same two large tensors for all steps: new ones would fragment the heap to several times their size
     cumulative = torch.empty_like(closest)
     reach = points.new_empty(len(points), candidates, n)
     for step in range(1, k):
