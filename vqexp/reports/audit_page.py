@@ -195,7 +195,10 @@ def all_audits(
     found = {}
     for name, rows in sorted(groups.items()):
         known = {label: rows[label] for label in labels if label in rows}
-        found[name] = read_audit(audit, known, store, {}), _command(audit, known)
+        missing = {
+            label: "without a record, for the command above to run" for label in labels if label not in rows
+        }
+        found[name] = read_audit(audit, known, store, missing), _command(audit, known)
     return found
 
 
