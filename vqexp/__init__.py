@@ -1,5 +1,10 @@
 """vqexp: reproduce and stress-test preprocessing and randomized adversarial defenses."""
 
+import os
+
+# Before torch is loaded: threads that spin while they wait make a busy machine ten times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from vqexp.defenses import defend
 
 __version__ = "0.1.0"
