@@ -112,7 +112,7 @@ def test_pages_are_made_again_from_records(vqexp, store, tmp_path):
     members = [
         Member.from_counts(Store(store).load("counts", record["key"]).tensors)
         for record in wanted
-        if settings.kind(record["reported"]["row"]) in KINDS and "PGD" in record["reported"]["row"]
+        if settings.kinds()[record["reported"]["row"]] in KINDS and "PGD" in record["reported"]["row"]
     ]
     assert 100 * worst_case(members).estimates()["mean"].mean <= worst + 1e-9
 

@@ -109,6 +109,16 @@ def input_gradient(view: nn.Module, images: Tensor, labels: Tensor, loss: Loss) 
     return gradient, terms
 
 
+def keep_higher(best: Tensor, best_loss: Tensor, point: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+    """Image by image whichever of two points (N, C, H, W) has the higher loss (N,), and that loss.
+
+    Raises `WorkError` if `loss` is NaN anywhere.
+    """
+    refuse_nan("loss", loss)
+    better = loss > best_loss
+    return torch.where(better.view(-1, 1, 1, 1), point, best), torch.where(better, loss, best_loss)
+
+
 def refuse_nan(what: str, values: Tensor) -> None:
     """Raise `WorkError` on a NaN, with which an attack would quietly give the clean image back."""
     if values.isnan().any():

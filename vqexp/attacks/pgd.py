@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.adversaries.view import Loss
-from vqexp.attacks.base import Adversarial, Attack, distance, input_gradient, project, refuse_nan
+from vqexp.attacks.base import Adversarial, Attack, distance, input_gradient, keep_higher, project
 from vqexp.attacks.losses import LOSSES
 from vqexp.errors import check_number, one_of, require
 
@@ -62,9 +62,7 @@ class PGD(Attack):
         """The end points; on a fixed view the best of them, with its `loss` (N,)."""
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same start on every device
         candidates = self.walks(view, images, labels, self.loss, generator)
-        if getattr(view, "random", False):
-            return Adversarial(candidates[-1], candidates=torch.stack(candidates))
-        return highest_loss(view, candidates, labels, self.loss)
+        return settle(view, candidates, labels, self.loss)
 
     def walks(
         self, view: nn.Module, images: Tensor, labels: Tensor, loss: Loss, generator: torch.Generator
@@ -101,16 +99,17 @@ class PGD(Attack):
 
 
 @torch.no_grad()
-def highest_loss(view: nn.Module, candidates: list[Tensor], labels: Tensor, loss: Loss) -> Adversarial:
-    """Image by image the candidate that a fixed view puts the highest loss on; `loss` (N,)."""
+def settle(view: nn.Module, candidates: list[Tensor], labels: Tensor, loss: Loss) -> Adversarial:
+    """Image by image the candidate that a fixed view puts the highest loss on; `loss` (N,).
+
+    On a random view all of them, as candidates.
+    """
+    if getattr(view, "random", False):
+        return Adversarial(candidates[-1], candidates=torch.stack(candidates))
     best = candidates[0]
     best_loss = torch.full((len(best),), -torch.inf, device=best.device)
     for candidate in candidates:
-        value = loss(view(candidate), labels)
-        refuse_nan("loss", value)
-        better = value > best_loss
-        best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
-        best_loss = torch.where(better, value, best_loss)
+        best, best_loss = keep_higher(best, best_loss, candidate, loss(view(candidate), labels))
     return Adversarial(best, {"loss": best_loss})
 
 

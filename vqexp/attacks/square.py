@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from vqexp.attacks.base import Adversarial, Attack, project, refuse_nan
+from vqexp.attacks.base import Adversarial, Attack, keep_higher, project
 from vqexp.attacks.losses import margin
 from vqexp.errors import check_number, require
 
@@ -51,11 +51,7 @@ class Square(Attack):
                 change = 2 * self.eps * square * _signs((N, C, 1, 1), generator)
                 point = best + change.to(images)
             point = project(point, images, self.eps, self.norm)
-            loss = margin(view(point), labels)
-            refuse_nan("loss", loss)
-            better = loss > best_loss
-            best = torch.where(better.view(-1, 1, 1, 1), point, best)
-            best_loss = torch.where(better, loss, best_loss)
+            best, best_loss = keep_higher(best, best_loss, point, margin(view(point), labels))
         return Adversarial(best, {"loss": best_loss})
 
     def _side(self, step: int, H: int, W: int) -> int:

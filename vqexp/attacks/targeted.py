@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vqexp.attacks.base import Adversarial
 from vqexp.attacks.losses import margin, targeted_margin
-from vqexp.attacks.pgd import PGD, highest_loss
+from vqexp.attacks.pgd import PGD, settle
 from vqexp.errors import check_number
 
 
@@ -34,6 +34,4 @@ class TargetedPGD(PGD):
         for target in nearest.T:
             both = torch.stack([labels, target], 1)
             candidates += self.walks(view, images, both, targeted_margin, generator)
-        if getattr(view, "random", False):
-            return Adversarial(candidates[-1], candidates=torch.stack(candidates))
-        return highest_loss(view, candidates, labels, margin)
+        return settle(view, candidates, labels, margin)

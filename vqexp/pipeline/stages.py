@@ -143,7 +143,7 @@ class Stages(Foundation):
         elif known is not None:
             purpose, runs = "report", known
         model = freeze(defend(self.classifier, defense))
-        image_keys = self.adversarial_keys if adversarial else self.data_keys
+        image_keys = self.image_keys(adversarial)
 
         def judge(index: int) -> dict[str, Tensor]:
             rows, images = self.chunks[index], self.inputs(index, adversarial)
@@ -180,6 +180,10 @@ class Stages(Foundation):
             )
         )
 
+    def image_keys(self, adversarial: bool) -> list[str]:
+        """Keys of the chunks of adversarial or clean images."""
+        return self.adversarial_keys if adversarial else self.data_keys
+
     def inputs(self, index: int, adversarial: bool) -> Tensor:
         """Clean or adversarial images of one chunk, on the device."""
         pixels = self.adversarial_images(index) if adversarial else self.images.pixels(self.chunks[index])
@@ -200,7 +204,7 @@ class Stages(Foundation):
         `seen`, the adversary's view.
         """
         settings = [settings, self.defense_key, self.view_key if seen else None]
-        image_keys = self.adversarial_keys if adversarial else self.data_keys
+        image_keys = self.image_keys(adversarial)
 
         def reproducible(index: int) -> dict[str, Tensor]:
             # a defense that is not ours draws from the global generators
@@ -219,7 +223,7 @@ class Stages(Foundation):
         title: str,
         accuracy: Callable[[Artifact], float] | None = None,
     ) -> list[Artifact]:
-        image_keys = self.adversarial_keys if adversarial else self.data_keys
+        image_keys = self.image_keys(adversarial)
         if adversarial:
             assert len(self.adversarial) == len(self.chunks)  # made now, under a progress bar of their own
         common = [settings, self.classifier_key, self.experiment.seed]

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from vqexp.errors import require
-from vqexp.reports.table import Cell, Table
+from vqexp.reports.table import Cell, Table, check_parts
 
 KINDS = ("white_box", "oblivious", "transfer", "black_box")  # whose worst case counts
 CURVES = {
@@ -73,19 +72,14 @@ class Audit(Table):
             )
         return found
 
-    def kind(self, label: str) -> str:
-        """The kind of a row."""
-        return {row["label"]: row["kind"] for row in self.all_rows()}[label]
+    def kinds(self) -> dict[str, str]:
+        """label -> kind of every row."""
+        return {row["label"]: row["kind"] for row in self.all_rows()}
 
 
 def load_audit(settings: Mapping[str, Any]) -> Audit:
     """An audit from its config; raises `ConfigError` for a row that does not exist."""
     audit = Audit(**settings)
-    labels = [row["label"] for row in audit.all_rows()]
-    for name, parts in (("only_rows", audit.only_rows or ()), ("without", audit.without)):
-        for part in parts:
-            require(
-                any(part in label for label in labels),
-                f"table.{name} has {part!r}, a part of none of: {'; '.join(labels)}",
-            )
+    check_parts("only_rows", audit.only_rows or (), audit.kinds())
+    check_parts("without", audit.without, audit.kinds())
     return audit

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vqexp.errors import WorkError
 from vqexp.metrics import Member, WorstCase, proportion, worst_case
 from vqexp.reports.audit import KINDS, Audit
 from vqexp.reports.evidence import SETTINGS, Check, Finding, curve, evidence, verdict
-from vqexp.reports.summary import interval, percent
+from vqexp.reports.summary import interval, percent, provenance
 from vqexp.store import Store, key_of
 
 
@@ -28,13 +27,14 @@ def read_audit(
     audit: Audit, records: Mapping[str, Mapping[str, Any]], store: Store, left_out: Mapping[str, str]
 ) -> AuditResult:
     """From the records of its rows, by label; raises `WorkError` if a record's counts have gone."""
+    kinds = audit.kinds()
     findings = {
-        label: Finding(audit.kind(label), record, _member(record, store)) for label, record in records.items()
+        label: Finding(kinds[label], record, _member(record, store)) for label, record in records.items()
     }
     counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
     members = [member for label in counted if (member := findings[label].member)]
     worst = worst_case(members) if members else None
-    return AuditResult(findings, counted, worst, evidence(findings, counted), left_out)
+    return AuditResult(findings, counted, worst, evidence(findings, counted, worst), left_out)
 
 
 def _member(record: Mapping[str, Any], store: Store) -> Member | None:
@@ -83,7 +83,7 @@ def audit_page(result: AuditResult, command: str, picture: str | None = None) ->
         "",
         *_curves(result),
         *([f"![robust accuracy along each setting]({picture})", ""] if picture else []),
-        *_provenance(result),
+        provenance([finding.record for finding in result.findings.values()]),
         "",
     ]
     return "\n".join(lines)
@@ -158,25 +158,6 @@ def _curves(result: AuditResult) -> list[str]:
     return lines
 
 
-def _provenance(result: AuditResult) -> list[str]:
-    all_of = [finding.record["provenance"] for finding in result.findings.values()]
-    commits = sorted({f"{p['commit'][:10]}{' (dirty)' if p['dirty'] else ''}" for p in all_of if p["commit"]})
-    devices = sorted({p["device"] for p in all_of})
-    dates = sorted(p["date"][:10] for p in all_of)
-    violation = max(finding.record["facts"].get("violation", 0.0) for finding in result.findings.values())
-    return [
-        f"Commit {', '.join(commits)}; {', '.join(devices)}; {dates[0]} to {dates[-1]}; largest violation "
-        f"of the ball or the box {violation:.1e}."
-    ]
-
-
-def write_page(path: Path, text: str) -> Path:
-    """The page on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
 def all_audits(
     audit: Audit, records: Sequence[Mapping[str, Any]], store: Store
 ) -> dict[str, tuple[AuditResult, str]]:
@@ -191,7 +172,7 @@ def all_audits(
         rows, label = groups.setdefault(name, {}), record["reported"]["row"]
         if label not in rows or _weight(record) > _weight(rows[label]):
             rows[label] = record
-    labels = [row["label"] for row in audit.all_rows()]
+    labels = audit.kinds()
     found = {}
     for name, rows in sorted(groups.items()):
         known = {label: rows[label] for label in labels if label in rows}

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from vqexp.errors import ConfigError, SenselessError
 from vqexp.pipeline import prepare, read_record
 from vqexp.reports.audit import Audit, load_audit
-from vqexp.reports.audit_page import audit_page, read_audit, write_page
+from vqexp.reports.audit_page import audit_page, read_audit
 from vqexp.reports.sweeper import CheckedSweeper
 from vqexp.reports.table import Cell
-from vqexp.store import Store, key_of
+from vqexp.store import Store, key_of, write_atomically
 
 
 class AuditSweeper(CheckedSweeper):
@@ -29,8 +29,7 @@ class AuditSweeper(CheckedSweeper):
     ) -> list[list[list[str]]]:
         """One job a row. What makes no sense is left out with its reason; any other bad setting is raised."""
         if self._jobs_by_label is None:  # asked for twice: to check the runs, and to run them
-            lines = [override.input_line for override in overrides if override.input_line]
-            shared = [line for line in lines if not line.lstrip("+").startswith(("table", "dry_run"))]
+            shared = self.shared(overrides)
             self._jobs_by_label, self._left_out = {}, {}
             for choices in self.audit().attempts():
                 self._choose(choices, shared)
@@ -78,7 +77,8 @@ class AuditSweeper(CheckedSweeper):
         result = read_audit(self.audit(), records, Store(root), self._left_out)
         text = audit_page(result, shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]))
         key = key_of("audit", sorted(record["key"] for record in records.values()))
-        path = write_page(root / "pages" / f"audit-{key}.md", text)
+        path = root / "pages" / f"audit-{key}.md"
+        write_atomically(path, text.encode())
         print(text)
         print(f"page: {path}", flush=True)
         return returns

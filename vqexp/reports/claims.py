@@ -94,45 +94,47 @@ def _place(point: Point, dimensions: Sequence[str]) -> tuple[Any, ...]:
     return tuple(getattr(point, name) for name in dimensions)
 
 
-def _pairs(sign: int) -> Callable[..., list[Comparison]]:
-    """Points of `of` against those of `than`; good if sign * difference > 0, or >= the claim's `by`."""
+Relation = Callable[..., list[Comparison]]
+
+
+def _paired(judge: Callable[[Point, Point, Mapping[str, Any]], tuple[bool, float]]) -> Relation:
+    """Points of `of` against those of `than`; judge: (good, by how much)."""
 
     def compare(
         left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
     ) -> list[Comparison]:
         found = []
         for place, a, b in _matched(left, right, dimensions, claim):
-            margin = sign * (a.value - b.value) - claim.get("by", 0)
-            good = margin > -ROUNDING if "by" in claim else margin > 0
+            good, margin = judge(a, b, claim)
             found.append(Comparison(good, margin, f"{_named(a)} against {_named(b)}", place))
         return found
 
     return compare
 
 
-def _alike(
-    left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
-) -> list[Comparison]:
-    """Points of `of` against those of `than`; good where the intervals overlap."""
-    found = []
-    for place, a, b in _matched(left, right, dimensions, claim):
-        overlap = min(a.high, b.high) - max(a.low, b.low)
-        found.append(Comparison(overlap >= 0, overlap, f"{_named(a)} against {_named(b)}", place))
-    return found
+def _differs(sign: int) -> Relation:
+    """Good if sign * difference > 0, or >= the claim's `by`."""
+
+    def judge(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float]:
+        margin = sign * (a.value - b.value) - claim.get("by", 0)
+        return margin > -ROUNDING if "by" in claim else margin > 0, margin
+
+    return _paired(judge)
 
 
-def _unequal(
-    left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
-) -> list[Comparison]:
-    """Points of `of` against those of `than`; good where the values differ."""
-    found = []
-    for place, a, b in _matched(left, right, dimensions, claim):
-        apart = abs(a.value - b.value)
-        found.append(Comparison(apart > 0, apart, f"{_named(a)} against {_named(b)}", place))
-    return found
+def _alike(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float]:
+    """Good where the intervals overlap."""
+    overlap = min(a.high, b.high) - max(a.low, b.low)
+    return overlap >= 0, overlap
 
 
-def _steps(sign: int) -> Callable[..., list[Comparison]]:
+def _unequal(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float]:
+    """Good where the values differ."""
+    apart = abs(a.value - b.value)
+    return apart > 0, apart
+
+
+def _steps(sign: int) -> Relation:
     """From each x to the next, in each panel and series; good unless it clearly goes the other way."""
 
     def compare(left: Sequence[Point], *_: Any) -> list[Comparison]:
@@ -147,7 +149,7 @@ def _steps(sign: int) -> Callable[..., list[Comparison]]:
     return compare
 
 
-def _ends(sign: int) -> Callable[..., list[Comparison]]:
+def _ends(sign: int) -> Relation:
     """The last x against the first, in each panel and series."""
 
     def compare(left: Sequence[Point], *_: Any) -> list[Comparison]:
@@ -173,7 +175,7 @@ def _no_fall(left: Sequence[Point], *_: Any) -> list[Comparison]:
     return found
 
 
-def _bound(sign: int) -> Callable[..., list[Comparison]]:
+def _bound(sign: int) -> Relation:
     """Each value against the claim's `bound`."""
 
     def compare(
@@ -220,13 +222,13 @@ def _any(comparisons: Sequence[Comparison]) -> bool:
     return any(c.good for c in comparisons)
 
 
-CHECKS: dict[str, tuple[Callable[..., list[Comparison]], Callable[[Sequence[Comparison]], bool]]] = {
-    "larger_everywhere": (_pairs(1), _all),
-    "smaller_everywhere": (_pairs(-1), _all),
-    "larger_almost_everywhere": (_pairs(1), _almost_all),
-    "larger_somewhere": (_pairs(1), _one_each),
-    "different": (_unequal, _any),
-    "alike": (_alike, _all),
+CHECKS: dict[str, tuple[Relation, Callable[[Sequence[Comparison]], bool]]] = {
+    "larger_everywhere": (_differs(1), _all),
+    "smaller_everywhere": (_differs(-1), _all),
+    "larger_almost_everywhere": (_differs(1), _almost_all),
+    "larger_somewhere": (_differs(1), _one_each),
+    "different": (_paired(_unequal), _any),
+    "alike": (_paired(_alike), _all),
     "increasing": (_steps(1), _all),
     "decreasing": (_steps(-1), _all),
     "rises": (_ends(1), _all),

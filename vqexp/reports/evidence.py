@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vqexp.metrics import Member, gap, worst_case
+from vqexp.metrics import Member, WorstCase, gap, worst_case
 
 NEAR_ZERO = 0.05  # accuracy that counts as fallen
 TOLERANCE = 0.02  # a change in accuracy that counts as none
@@ -36,13 +36,12 @@ class Check:
     masking: bool = False
 
 
-def evidence(findings: Mapping[str, Finding], counted: Sequence[str]) -> list[Check]:
-    """All checks that the rows allow. `counted`: labels of the members of the worst case."""
+def evidence(findings: Mapping[str, Finding], counted: Sequence[str], worst: WorstCase | None) -> list[Check]:
+    """All checks that the rows allow. counted: labels of the members of the worst case."""
     checks = [*_gradients(findings), *_against_others(findings, counted), *_curves(findings)]
     noise = [finding for finding in findings.values() if finding.kind == "noise"]
-    if noise and noise[0].member and counted:
-        worst = worst_case([_member(findings[label]) for label in counted]).member
-        less, error = gap(noise[0].member, worst)
+    if noise and noise[0].member and worst:
+        less, error = gap(noise[0].member, worst.member)
         checks.append(
             Check(
                 "random noise of the same size is far weaker",

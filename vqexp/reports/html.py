@@ -7,8 +7,9 @@ from typing import Any
 from jinja2 import Environment
 
 from vqexp.reports.gather import Section
-from vqexp.reports.markdown import HEADINGS, cell_texts, options, provenance
+from vqexp.reports.markdown import HEADINGS, cell_texts, options
 from vqexp.reports.material import Claim, Drawn, Entry, Material
+from vqexp.reports.summary import provenance
 from vqexp.reports.table import outside
 
 TEMPLATE = """<!doctype html>
@@ -131,7 +132,7 @@ def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
         "title": section.title,
         "rows": rows,
         "options": options(entry.table, section),
-        "provenance": provenance(section.records) if section.records else "",
+        "provenance": provenance(section.records.values()) if section.records else "",
     }
 
 
@@ -142,7 +143,7 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
         **{name: getattr(figure, name) for name in ("name", "title", "source", "notes")},
         "image": base64.b64encode(png.read_bytes()).decode() if png else "",
         "provenance": [
-            f"f: {section.title}. {provenance(section.records)}"
+            f"f: {section.title}. {provenance(section.records.values())}"
             for entry in drawn.entries
             for section in entry.sections[:1]
         ],

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from vqexp.config import CONF
-from vqexp.reports.gather import Place, Record, Section
+from vqexp.reports.gather import Record, Section
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
-from vqexp.reports.summary import interval, percent, shown
+from vqexp.reports.summary import interval, percent, provenance, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 
 # the settings that a training's command names
@@ -85,7 +84,7 @@ def figure_section(drawn: Drawn) -> str:
     lines.append(f"![{figure.title}](figures/{png.name})" if png else "Nothing measured yet.")
     for entry in drawn.entries:
         for section in entry.sections[:1]:
-            lines += ["", f"f: {section.title}. {provenance(section.records)}"]
+            lines += ["", f"f: {section.title}. {provenance(section.records.values())}"]
     return "\n".join([*lines, ""])
 
 
@@ -118,7 +117,7 @@ def table_page(entry: Entry) -> str:
                 place = (cell.row, cell.column)
                 if cell.row == row["label"] and (cell.quoted or place in section.places):
                     lines.append(_row(cell_texts(table, cell, section.records.get(place))))
-        lines += ["", *([f"{provenance(section.records)}\n"] if section.records else [])]
+        lines += ["", *([f"{provenance(section.records.values())}\n"] if section.records else [])]
     return "\n".join(lines)
 
 
@@ -174,19 +173,6 @@ def cell_texts(table: Table, cell: Cell, record: Record | None) -> list[str]:
         str(estimate["runs"]),
         str(estimate["n"]),
     ]
-
-
-def provenance(cells: Mapping[Place, Mapping[str, Any]]) -> str:
-    """Commits, devices, versions, dates, and how far an attack ever left the ball or the box."""
-    found = [record["provenance"] for record in cells.values()]
-    commits = sorted({f"{p['commit'][:10]}{' (dirty)' if p['dirty'] else ''}" for p in found if p["commit"]})
-    dates = sorted(p["date"][:10] for p in found)
-    worst = max(record["facts"].get("violation", 0.0) for record in cells.values())
-    return (
-        f"Commit {', '.join(commits)}; {', '.join(sorted({p['device'] for p in found}))}; "
-        f"torch {', '.join(sorted({p['libraries']['torch'] for p in found}))}; {dates[0]} to {dates[-1]}; "
-        f"largest violation of the ball or the box {worst:.1e}."
-    )
 
 
 def _row(entries: Sequence[str]) -> str:

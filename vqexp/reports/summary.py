@@ -1,6 +1,6 @@
 """The small table that a run prints."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -87,6 +87,19 @@ def interval(estimate: Mapping[str, Any]) -> str:
     if estimate.get("unit", FRACTION) != FRACTION:
         return f"[{low:.4g}, {high:.4g}]"
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def provenance(records: Collection[Mapping[str, Any]]) -> str:
+    """Commits, devices, versions, dates, and how far an attack ever left the ball or the box."""
+    found = [record["provenance"] for record in records]
+    commits = sorted({f"{p['commit'][:10]}{' (dirty)' if p['dirty'] else ''}" for p in found if p["commit"]})
+    dates = sorted(p["date"][:10] for p in found)
+    worst = max(record["facts"].get("violation", 0.0) for record in records)
+    return (
+        f"Commit {', '.join(commits)}; {', '.join(sorted({p['device'] for p in found}))}; "
+        f"torch {', '.join(sorted({p['libraries']['torch'] for p in found}))}; {dates[0]} to {dates[-1]}; "
+        f"largest violation of the ball or the box {worst:.1e}."
+    )
 
 
 def print_summary(record: dict[str, Any], path: Any) -> None:

@@ -65,6 +65,12 @@ class CheckedSweeper(BasicSweeper):
             config.pop("hydra")
         return config
 
+    @staticmethod
+    def shared(overrides: Sequence[Override]) -> list[str]:
+        """What of the command line goes to every cell of a table or figure."""
+        lines = [override.input_line for override in overrides if override.input_line]
+        return [line for line in lines if not line.lstrip("+").startswith(("table", "figure", "dry_run"))]
+
     def _jobs(self, arguments: list[str]) -> list[list[str]]:
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
@@ -86,12 +92,9 @@ class TableSweeper(CheckedSweeper):
         """The plan's jobs, as one batch."""
         if self.plan is None:
             assert self.config is not None
-            own = ("table", "figure", "dry_run")
-            lines = [override.input_line for override in overrides if override.input_line]
-            shared = [line for line in lines if not line.lstrip("+").startswith(own)]
             self.tables, self.figure = chosen(*self._settings())
             smoke_test = self.config.scale.name == "smoke"
-            self.plan = make_plan(self.tables, shared, smoke_test=smoke_test)
+            self.plan = make_plan(self.tables, self.shared(overrides), smoke_test=smoke_test)
         return [self.plan.jobs]
 
     def _settings(self) -> tuple[dict[str, Any], str]:

@@ -1,7 +1,7 @@
 """A table of a paper: its cells as overrides, their reported values, and the measured ones beside them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,15 +128,19 @@ def load_table(settings: Mapping[str, Any]) -> Table:
     table = Table(**settings)
     for column in table.only_columns or ():
         one_of("table.only_columns", column, table.columns)
-    for part in table.only_rows or ():
-        labels = [row["label"] for row in table.rows]
-        require(
-            any(part in label for label in labels),
-            f"table.only_rows has {part!r}, a part of none of: {'; '.join(labels)}",
-        )
+    check_parts("only_rows", table.only_rows or (), [row["label"] for row in table.rows])
     if not table.cells():
         raise ConfigError(f"table={table.name} has no cell to run with these rows and columns")
     return table
+
+
+def check_parts(name: str, parts: Iterable[str], labels: Collection[str]) -> None:
+    """Raise `ConfigError`, listing the labels, unless every part occurs in one; `name` is the setting's."""
+    for part in parts:
+        require(
+            any(part in label for label in labels),
+            f"table.{name} has {part!r}, a part of none of: {'; '.join(labels)}",
+        )
 
 
 def read_settings(path: Path) -> dict[str, Any]:
