@@ -1,8 +1,10 @@
 """The report: what it shows comes from records, and smoke runs are no measurements."""
 
 import csv
+import html
 import json
 import re
+import shlex
 
 import pytest
 
@@ -39,7 +41,7 @@ def test_the_report_shows_reported_beside_measured(store, tmp_path):
     assert cells[5].startswith("**") == (not low <= 0.1082 <= high)
     assert "| BS | pgd | 51.67 | quoted |" in page
     missing = next(line for line in page.splitlines() if line.startswith("| swRD (s=3, k=25) | autoattack"))
-    assert "table.only_columns=[autoattack] table.only_rows=['swRD (s=3, k=25)']" in missing
+    assert """'table.only_rows=["swRD (s=3, k=25)"]' 'table.only_columns=[autoattack]' scale=cpu""" in missing
     with open(tmp_path / "results" / "vq_table2.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "robust_accuracy"]
     assert [float(row["mean"]) for row in rows] == pytest.approx([robust["mean"]])
@@ -51,15 +53,25 @@ def test_the_page_stands_alone_and_leads_with_the_claims(store, tmp_path):
     write(store, tmp_path / "results")
     page = (tmp_path / "results" / "index.html").read_text()
     assert not re.search(r"""(src|href)=["']?(http|//|[\w./]+\.(png|css|js))""", page)
-    places = [page.index(text) for text in ("claims of the papers held", "not measured</h2>", "<h2>Tables")]
+    places = [page.index(text) for text in ("What the papers claim", "Not measured: ", "<h2>Tables")]
     assert places == sorted(places)
     assert "data:image/png;base64," in page  # the schematics, which need no measurement
-    assert page.count("<details>") >= 1
-    row = re.search(r'<tr class="measured">\s*<td>RandDisc \(s=1, k=25\)</td>.*?</tr>', page, re.S).group()
+    row = re.search(r"<tr><th>RandDisc \(s=1, k=25\)</th>.*?</tr>", page, re.S).group()
     assert "89.58 (0.13)" in row
-    assert 'class="outside"' in row or 'class="inside"' in row
-    missing = re.search(r'<tr class="missing">\s*<td>swRD \(s=3, k=70\)</td>.*?</tr>', page, re.S).group()
-    assert "python run.py -m table=vq_table2 table.only_columns=[natural]" in missing
+    assert 'class="gap outside"' in row or 'class="gap inside"' in row
+    assert re.search(r'title="95 % interval \[.*\]; n 16, runs 2', row)
+
+
+def test_a_missing_cell_shows_a_command_that_fills_it(store, vqexp, tmp_path):
+    write(store, tmp_path / "results")
+    page = (tmp_path / "results" / "index.html").read_text()
+    row = re.search(r"<tr><th>swRD \(s=3, k=70\)</th>.*?</tr>", page, re.S).group()
+    command = shlex.split(html.unescape(re.findall("<code>(.*?)</code>", row)[1]))
+    assert command[:2] == ["python", "run.py"]
+    status, out, err = vqexp(*command[2:], "table.common=['adversary=oblivious']", "dry_run=true")
+    assert (status, err) == (0, "")
+    assert [line for line in out.splitlines() if "swRD (s=3, k=70)" in line and "pgd" in line]
+    assert "0 of 1 cells" in out
 
 
 def test_latex_has_every_row_and_column(store, tmp_path):

@@ -8,7 +8,7 @@ from vqexp.errors import WorkError
 from vqexp.metrics import Member, WorstCase, proportion, worst_case
 from vqexp.reports.audit import KINDS, Audit
 from vqexp.reports.evidence import SETTINGS, Check, Finding, curve, evidence, verdict
-from vqexp.reports.summary import interval, percent, provenance
+from vqexp.reports.summary import defense_name, interval, percent, provenance
 from vqexp.store import Store, key_of
 
 
@@ -47,19 +47,17 @@ def _member(record: Mapping[str, Any], store: Store) -> Member | None:
 
 def audit_page(result: AuditResult, command: str, picture: str | None = None) -> str:
     """Markdown. picture: file name of the drawn curves."""
-    record = next(iter(result.findings.values())).record
-    config = record["config"]
-    defense = config["defense"]
+    defense = next(iter(result.findings.values())).record["config"]["defense"]
     settings = ", ".join(f"{name}={value}" for name, value in defense.items() if name != "_target_")
-    name = defense["_target_"].rsplit(".", 1)[-1]
+    head = headline(result)
     lines = [
-        f"# Audit: {name} on {config['dataset']['name']}, eps {config['dataset']['eps']:.4g}",
+        f"# Audit: {head['defense']} on {head['dataset']}, eps {head['eps']}",
         "",
-        *_headline(result),
+        _headline(result, head),
         "",
         *verdict(result.checks),
         "",
-        f"Defense: {name}({settings}). Written by:",
+        f"Defense: {head['defense']}({settings}). Written by:",
         "",
         f"    {command}",
         "",
@@ -89,21 +87,41 @@ def audit_page(result: AuditResult, command: str, picture: str | None = None) ->
     return "\n".join(lines)
 
 
-def _headline(result: AuditResult) -> list[str]:
-    if result.worst is None:
-        return ["No attack was run."]
-    estimates = {name: estimate.to_dict() for name, estimate in result.worst.estimates().items()}
+def headline(result: AuditResult) -> dict[str, str]:
+    """The audit in short, as text: what of, and its worst case; accuracies in percent."""
+    records = [finding.record for finding in result.findings.values()]
+    config = records[0]["config"]
     natural = [
         finding.record["metrics"]["natural_accuracy"]
         for finding in result.findings.values()
         if finding.kind == "natural"
     ]
-    before = f", {percent(natural[0])} % without attack" if natural else ""
-    return [
-        f"**Worst case: {percent(estimates['mean'])} % robust accuracy {interval(estimates['mean'])} on "
-        f"{estimates['mean']['n']} images{before}.** By majority vote {percent(estimates['vote'])} %, right "
-        f"in every draw {percent(estimates['all'])} %."
-    ]
+    estimates = {}
+    if result.worst:
+        estimates = {name: estimate.to_dict() for name, estimate in result.worst.estimates().items()}
+    held = sum(check.holds for check in result.checks)
+    return {
+        "defense": defense_name(config["defense"]),
+        "dataset": config["dataset"]["name"],
+        "eps": f"{config['dataset']['eps']:.4g}",
+        "natural": percent(natural[0]) if natural else "",
+        "worst": percent(estimates["mean"]) if estimates else "",
+        "interval": interval(estimates["mean"]) if estimates else "",
+        "vote": percent(estimates["vote"]) if estimates else "",
+        "every": percent(estimates["all"]) if estimates else "",
+        "checks": f"{held} of {len(result.checks)}",
+        "n": str(estimates["mean"]["n"]) if estimates else "",
+    }
+
+
+def _headline(result: AuditResult, head: Mapping[str, str]) -> str:
+    if result.worst is None:
+        return "No attack was run."
+    before = f", {head['natural']} % without attack" if head["natural"] else ""
+    return (
+        f"**Worst case: {head['worst']} % robust accuracy {head['interval']} on {head['n']} images"
+        f"{before}.** By majority vote {head['vote']} %, right in every draw {head['every']} %."
+    )
 
 
 def _members(result: AuditResult) -> list[str]:

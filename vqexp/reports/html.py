@@ -1,150 +1,143 @@
-"""The report as one self-contained page: `results/index.html`."""
+"""The report as one self-contained page, `results/index.html`, from `templates/index.html`."""
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
-from vqexp.reports.gather import Section
-from vqexp.reports.markdown import HEADINGS, cell_texts, options
-from vqexp.reports.material import Claim, Drawn, Entry, Material
-from vqexp.reports.summary import provenance
-from vqexp.reports.table import outside
+from vqexp.reports.audit_page import AuditResult, headline
+from vqexp.reports.gather import Record, Section, classifier_name
+from vqexp.reports.markdown import options
+from vqexp.reports.material import Claim, Drawn, Entry, Material, command
+from vqexp.reports.summary import interval, percent, provenance, shown
+from vqexp.reports.table import Cell, difference, outside, reported_text
 
-TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>vqexp: measured beside reported</title>
-<style>
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: .6rem 0; font-size: 13px; }
-th, td { padding: .15rem .55rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
-.inside { background: #cfe8f7; } .outside { background: #fbd9b5; font-weight: 600; }
-.quoted, .missing { color: #666; font-style: italic; }
-code { font-size: 12px; } img { max-width: 100%; } .wide { overflow-x: auto; }
-</style>
-</head>
-<body>
-<h1>Measured beside reported</h1>
-<p>{{ counts["held"] }} claims of the papers held, {{ counts["did not hold"] }} did not,
-{{ counts["not measured"] }} are not measured yet. Figures in percent where they are shares of images.</p>
-{% if audits %}<h2>Audits: once the attacker knows the defense</h2>
-{% for title, _, worst, rest in audits %}
-<p>{{ title.removeprefix("# Audit: ") }}: <strong>{{ worst.replace("**", "") }}</strong></p>
-<details><summary>Members and evidence</summary><pre>{{ rest }}</pre></details>
-{% endfor %}{% endif %}
-{% for word, group in claims %}{% if group %}
-<h2 id="claims-{{ loop.index }}">{{ word }}</h2>
-<div class="wide"><table>
-<tr><th>claim</th><th>comparisons</th><th>worst</th><th>images</th><th>by the paper's own numbers</th></tr>
-{% for claim in group %}<tr>
-<td>{{ claim.measured.text }} ({{ claim.source }}, {{ claim.measured.place }})</td>
-<td>{% if claim.measured.total %}{{ claim.measured.good }} of {{ claim.measured.total }}{% endif %}</td>
-<td>{{ claim.measured.worst }}</td>
-<td>{% if claim.measured.n %}{{ claim.measured.n | unique | join(" to ") }}{% endif %}</td>
-<td>{% if claim.own.held is not none %}{{ claim.own.word }}
-{%- if not claim.own.held %}: {{ claim.own.worst }}{% endif %}{% endif %}</td>
-</tr>{% endfor %}
-</table></div>
-{% endif %}{% endfor %}
-<h2>Tables</h2>
-<p>The difference is <span class="inside">blue</span> where the reported value lies inside the measured one's
-95 % interval, <span class="outside">orange and bold</span> where it does not.</p>
-{% for table in tables %}
-<h3>{{ table.title }} ({{ table.source }})</h3>
-{% for note in table.notes %}<p>{{ note }}</p>{% endfor %}
-{% for section in table.sections %}
-<h4>f: {{ section.title }}</h4>
-<div class="wide"><table>
-<tr>{% for heading in headings %}<th>{{ heading }}</th>{% endfor %}</tr>
-{% for row in section.rows %}<tr class="{{ row.kind }}">
-{% for text in row.texts %}<td{% if loop.index0 == 5 and row.mark %} class="{{ row.mark }}"{% endif %}>
-{%- if row.kind == "missing" and loop.index0 == 4 %}<code>python run.py -m {{ text }}</code>
-{%- else %}{{ text }}{% endif %}</td>{% endfor %}
-</tr>{% endfor %}
-</table></div>
-<details><summary>Where these numbers come from</summary>
-<p><code>VQEXP_DATA=DIR python run.py -m table={{ table.name }} {{ section.options }}</code></p>
-<p>{{ section.provenance }}</p></details>
-{% endfor %}{% endfor %}
-<h2>Figures</h2>
-{% for figure in figures %}
-<h3>{{ figure.title }} ({{ figure.source }})</h3>
-{% for note in figure.notes %}<p>{{ note }}</p>{% endfor %}
-{% if figure.image %}<img alt="{{ figure.title }}" src="data:image/png;base64,{{ figure.image }}">
-{% else %}<p class="missing">Not measured yet:
-<code>python run.py -m figure={{ figure.name }} scale=cpu</code></p>{% endif %}
-{% if figure.provenance %}<details><summary>Where these numbers come from</summary>
-<p><code>VQEXP_DATA=DIR python run.py -m figure={{ figure.name }} scale=cpu</code></p>
-{% for text in figure.provenance %}<p>{{ text }}</p>{% endfor %}</details>{% endif %}
-{% endfor %}
-</body>
-</html>
-"""
+MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
-def page(material: Material, audits: Mapping[str, str]) -> str:
-    """All of `index.html`; pictures are embedded. audits: their pages in Markdown, by name."""
+def page(material: Material, audits: Mapping[str, tuple[AuditResult, str]], folder: Path) -> str:
+    """All of `index.html`. audits: name -> (result, page in Markdown); folder: of their pictures."""
     words = ("did not hold", "held", "not measured")
     claims: dict[str, list[Claim]] = {word: [] for word in words}
     for claim in material.claims:
         claims[claim.measured.word].append(claim)
-    environment = Environment(autoescape=True, trim_blocks=True)
-    return environment.from_string(TEMPLATE).render(
-        audits=[text.split("\n", 3) for text in audits.values()],
+    entries = [*material.tables, *(entry for drawn in material.figures for entry in drawn.entries)]
+    entries = list({entry.table.name: entry for entry in entries}.values())
+    environment = Environment(
+        loader=PackageLoader("vqexp.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["inline"] = lambda text: Markup(MARKDOWN.renderInline(text))
+    return environment.get_template("index.html").render(
         claims=list(claims.items()),
-        counts={word: len(group) for word, group in claims.items()},
-        headings=HEADINGS,
+        cells=(
+            sum(len(entry.sections[0].records) for entry in entries if entry.sections),
+            sum(len(entry.table.cells()) for entry in entries),
+        ),
+        audits=[_audit(name, result, text, folder) for name, (result, text) in audits.items()],
         tables=[_table(entry) for entry in material.tables],
         figures=[_figure(drawn) for drawn in material.figures],
     )
 
 
+def _audit(name: str, result: AuditResult, text: str, folder: Path) -> dict[str, Any]:
+    body = MARKDOWN.render(text.split("\n", 1)[1])
+    picture = folder / f"{name}.png"
+    if picture.exists():
+        body = body.replace(f'src="{picture.name}"', f'src="{_embedded(picture)}"')
+    return {"name": name, "page": body, **headline(result)}
+
+
 def _table(entry: Entry) -> dict[str, Any]:
     table = entry.table
     every = frozenset((cell.row, cell.column) for cell in table.cells())
-    shown = entry.sections or [Section(("nothing measured yet",), {}, every)]
+    sections = entry.sections or [Section((), {}, every)]
     return {
         **{name: getattr(table, name) for name in ("name", "title", "source", "notes")},
-        "sections": [_section(entry, section, index == 0) for index, section in enumerate(shown)],
+        "short": table.source if any(cell.reported for cell in table.cells()) else table.name,
+        "sections": [_section(entry, section, index == 0) for index, section in enumerate(sections)],
     }
 
 
 def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
-    rows = []
-    cells = entry.table.cells(quoted=first)
-    for label in [row["label"] for row in entry.table.rows]:
-        for cell in cells:
-            place = (cell.row, cell.column)
-            if cell.row != label or not (cell.quoted or place in section.places):
-                continue
-            record = section.records.get(place)
-            kind = "quoted" if cell.quoted else "missing" if record is None else "measured"
-            texts = [text.strip("*`") for text in cell_texts(entry.table, cell, record)]
-            mark = ""
-            if record is not None and cell.reported:
-                mark = "outside" if outside(cell, record["metrics"][cell.metric]) else "inside"
-            rows.append({"kind": kind, "texts": texts, "mark": mark})
+    """Rows by columns; what other papers say stands in the first section alone."""
+    table = entry.table
+    cells = {
+        (cell.row, cell.column): cell
+        for cell in table.cells(quoted=first)
+        if cell.quoted or (cell.row, cell.column) in section.places
+    }
+    columns = [name for name in table.columns if any(column == name for _, column in cells)]
+    labels = [row["label"] for row in table.rows if any(label == row["label"] for label, _ in cells)]
     return {
         "title": section.title,
-        "rows": rows,
-        "options": options(entry.table, section),
+        "columns": columns,
+        "rows": [
+            {
+                "label": label,
+                "cells": [_cell(entry, section, cells.get((label, name))) for name in columns],
+            }
+            for label in labels
+        ],
+        "options": options(table, section),
         "provenance": provenance(section.records.values()) if section.records else "",
     }
+
+
+def _cell(entry: Entry, section: Section, cell: Cell | None) -> dict[str, str]:
+    """What stands in one place of the grid."""
+    if cell is None:
+        return {"kind": "empty"}
+    reported = reported_text(cell.reported)
+    if cell.quoted:
+        return {"kind": "quoted", "reported": reported}
+    record = section.records.get((cell.row, cell.column))
+    if record is None:
+        text = command(entry.table, cell, options(entry.table, section))
+        return {"kind": "missing", "reported": reported, "command": text}
+    estimate = record["metrics"][cell.metric]
+    apart = outside(cell, estimate)
+    gap = difference(cell, estimate)
+    return {
+        "kind": "measured",
+        "reported": reported,
+        "measured": shown(estimate),
+        "gap": gap if apart else f"≈ {gap}",
+        "mark": "outside" if apart else "inside",
+        "hover": _hover(cell, record),
+    }
+
+
+def _hover(cell: Cell, record: Record) -> str:
+    metrics, origin = record["metrics"], record["provenance"]
+    estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
+    lines = [
+        f"95 % interval {interval(estimate)}; n {estimate['n']}, runs {estimate['runs']}",
+        f"on images that f gets right: {percent(own)}" if own else "",
+        f"f: {classifier_name(record)}",
+        f"commit {(origin['commit'] or 'unknown')[:10]}, {origin['device']}, {origin['date'][:10]}",
+    ]
+    return "\n".join(line for line in lines if line)
 
 
 def _figure(drawn: Drawn) -> dict[str, Any]:
     figure = drawn.figure
     png = next((path for path in drawn.files if path.suffix == ".png"), None)
     return {
-        **{name: getattr(figure, name) for name in ("name", "title", "source", "notes")},
-        "image": base64.b64encode(png.read_bytes()).decode() if png else "",
+        **{name: getattr(figure, name) for name in ("name", "title", "source", "notes", "kind")},
+        "short": figure.source,
+        "image": _embedded(png) if png else "",
         "provenance": [
             f"f: {section.title}. {provenance(section.records.values())}"
             for entry in drawn.entries
             for section in entry.sections[:1]
         ],
     }
+
+
+def _embedded(picture: Path) -> str:
+    """A PNG as a data address, so that the page needs no other file."""
+    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vqexp.config import CONF
-from vqexp.reports.gather import Record, Section
+from vqexp.reports.audit_page import AuditResult, headline
+from vqexp.reports.gather import Section
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, percent, provenance, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
@@ -33,29 +34,34 @@ accuracy. *f alone*: f without the defense on the same images. A difference in b
 """
 
 
+AUDITS_HEADER = """Each image's worst case over all attacks, chosen on other draws than those that judge it.
+"""
 CLAIMS_HEADER = """What the papers say of their tables and figures, checked on the measured values and,
 where there are some, on the papers' own. *n*: images. What is not measured stands at the end.
 """
 
 
-def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, str]) -> str:
-    """All of `README.md`. audits: pages by name."""
-    parts = [HEADER, audits_section(audits), claims_section(material.claims)]
+def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, tuple[AuditResult, str]]) -> str:
+    """All of `README.md`. audits: name -> (result, page)."""
+    parts = [HEADER, claims_section(material.claims), audits_section(audits)]
     parts += [table_page(entry) for entry in material.tables]
     parts += [figure_section(drawn) for drawn in material.figures]
     parts += [picture_section(path) for path in pictures]
     return "\n".join(parts)
 
 
-def audits_section(audits: Mapping[str, str]) -> str:
+def audits_section(audits: Mapping[str, tuple[AuditResult, str]]) -> str:
     """The worst case of every audit, with its page."""
     if not audits:
         return ""
-    lines = ["\n## Audits: once the attacker knows the defense\n"]
-    for name, text in audits.items():
-        title, _, worst = text.split("\n")[:3]
-        lines.append(f"- [{title.removeprefix('# Audit: ')}](audits/{name}.md): {worst}")
-    return "\n".join(lines)
+    names = ("dataset", "eps", "natural", "worst", "interval", "vote", "every", "checks", "n")
+    headings = ("defense", "data", "eps", "no attack", "worst case", "95 % interval", "majority vote")
+    lines = ["\n## Audits: once the attacker knows the defense\n", AUDITS_HEADER]
+    lines += [_row((*headings, "every draw", "checks held", "n")), _row(["---"] * 10)]
+    for name, (result, _) in audits.items():
+        head = headline(result)
+        lines.append(_row((f"[{head['defense']}](audits/{name}.md)", *(head[key] for key in names))))
+    return "\n".join([*lines, ""])
 
 
 def claims_section(claims: Sequence[Claim]) -> str:
@@ -116,7 +122,7 @@ def table_page(entry: Entry) -> str:
             for cell in table.cells(quoted=index == 0):  # what other papers say once is enough
                 place = (cell.row, cell.column)
                 if cell.row == row["label"] and (cell.quoted or place in section.places):
-                    lines.append(_row(cell_texts(table, cell, section.records.get(place))))
+                    lines.append(_row(_cell_texts(table, section, cell)))
         lines += ["", *([f"{provenance(section.records.values())}\n"] if section.records else [])]
     return "\n".join(lines)
 
@@ -147,15 +153,17 @@ def options(table: Table, section: Section) -> str:
     return " ".join(found)
 
 
-def cell_texts(table: Table, cell: Cell, record: Record | None) -> list[str]:
+def _cell_texts(table: Table, section: Section, cell: Cell) -> list[str]:
     """A line of the table: as many entries as `HEADINGS`."""
     reported = reported_text(cell.reported)
     if cell.quoted:
         known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
         later = f"`training={cell.training}` would measure it" if known else ""
         return [cell.row, cell.column, reported, "quoted", later, *[""] * 5]
+    record = section.records.get((cell.row, cell.column))
     if record is None:
-        return [cell.row, cell.column, reported, "", f"`{command(table, cell)}`", *[""] * 5]
+        text = command(table, cell, options(table, section))
+        return [cell.row, cell.column, reported, "", f"`{text}`", *[""] * 5]
     metrics = record["metrics"]
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     robust = cell.metric.startswith("robust")

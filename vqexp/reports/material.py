@@ -1,6 +1,8 @@
 """All that the report shows, gathered once for its Markdown, HTML and LaTeX."""
 
-from collections.abc import Mapping, Sequence
+import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +108,8 @@ def _copied(path: Path, to: Path) -> Path:
     return to
 
 
-def command(table: Table, cell: Cell, figures: Mapping[str, Figure] | None = None) -> str:
-    """The overrides that fill one cell, for `python run.py -m`."""
-    kind = "figure" if figures and table.name in figures else "table"
-    return f"{kind}={table.name} {kind}.only_columns=[{cell.column}] {kind}.only_rows=['{cell.row}']"
+def command(table: Table, cell: Cell, options: str) -> str:
+    """What to type to fill one cell; options: what the table's other cells were told besides."""
+    rows, columns = json.dumps([cell.row]), f"[{cell.column}]"
+    only = [f"table.only_rows={rows}", f"table.only_columns={columns}"]
+    return " ".join(["python run.py -m", f"table={table.name}", *map(shlex.quote, only), options])

@@ -11,7 +11,7 @@ from vqexp.errors import ConfigError
 from vqexp.reports import html, latex, markdown
 from vqexp.reports.audit import load_audit
 from vqexp.reports.audit_curves import draw_curves
-from vqexp.reports.audit_page import all_audits, audit_page
+from vqexp.reports.audit_page import AuditResult, all_audits, audit_page
 from vqexp.reports.gather import Section, classifier_name
 from vqexp.reports.material import gather
 from vqexp.reports.summary import scale_of
@@ -39,15 +39,15 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
         texts[f"tables/{entry.table.name}.tex"] = latex.page(entry)
     pictures = sorted(folder.glob("pictures/*.png"))
     audit = load_audit(read_settings(CONF / "table" / f"{AUDIT}.yaml"))
-    audits: dict[str, str] = {}
+    audits: dict[str, tuple[AuditResult, str]] = {}
     drawn = []
     for name, (result, command) in all_audits(audit, records, Store(store)).items():
         curves = draw_curves(result, folder / "audits" / name)
         drawn += curves
-        audits[name] = audit_page(result, command, f"{name}.png" if curves else None)
-    texts |= {f"audits/{name}.md": text for name, text in audits.items()}
+        audits[name] = result, audit_page(result, command, f"{name}.png" if curves else None)
+    texts |= {f"audits/{name}.md": text for name, (_, text) in audits.items()}
     texts["README.md"] = markdown.page(material, pictures, audits)
-    texts["index.html"] = html.page(material, audits)
+    texts["index.html"] = html.page(material, audits, folder / "audits")
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, text.encode())

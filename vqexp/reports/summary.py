@@ -50,6 +50,15 @@ TITLES = {
 }
 
 
+PAPERS_NAMES = {"PRD": "pRD", "SwRD": "swRD"}  # of the defenses that Python's style spells otherwise
+
+
+def defense_name(config: Mapping[str, Any]) -> str:
+    """A defense as its paper spells it, from its settings in a record."""
+    name = config["_target_"].rsplit(".", 1)[-1]
+    return PAPERS_NAMES.get(name, name)
+
+
 def value(estimate: Mapping[str, Any]) -> str:
     """Mean and, over several runs, standard deviation, with the unit: `61.20 (0.31) %`, `23.41 (0.02) dB`."""
     unit = estimate.get("unit", FRACTION)
@@ -105,10 +114,11 @@ def provenance(records: Collection[Mapping[str, Any]]) -> str:
 def print_summary(record: dict[str, Any], path: Any) -> None:
     """The record's main figures, and as the last line `record: PATH`."""
     config = record["config"]
-    names = {group: config[group]["_target_"].rsplit(".", 1)[-1] for group in ("defense", "attack")}
-    attack = names["attack"] + (f" at eps {config['attack']['eps']:.4g}" if "eps" in config["attack"] else "")
+    attack = config["attack"]["_target_"].rsplit(".", 1)[-1]
+    attack += f" at eps {config['attack']['eps']:.4g}" if "eps" in config["attack"] else ""
     table = Table(
-        title=f"{config['dataset']['name']}: {names['defense']} against {attack}", title_justify="left"
+        title=f"{config['dataset']['name']}: {defense_name(config['defense'])} against {attack}",
+        title_justify="left",
     )
     for column in ("", "mean (std)", "95 % interval", "runs", "n"):
         table.add_column(column, justify="right" if column else "left")
