@@ -116,12 +116,19 @@ def test_smoke_keeps_what_a_cell_is_about():
 # plans
 
 
-def test_a_row_with_a_classifier_of_its_own_keeps_it():
-    table = load_table({**vars(TABLES["vq_table2"]), "only_columns": ["pgd"]})
+@pytest.mark.parametrize(
+    ("table", "own"),
+    [
+        (TABLES["vq_table2"], "classifier=robustbench"),
+        (FIGURES["arxiv_figure8"].table, "training=quantized"),
+    ],
+)
+def test_a_row_with_a_classifier_of_its_own_keeps_it(table, own):
     plan = make_plan([table], ["classifier.checkpoint=F", "scale=cpu"], smoke_test=False)
+    kept = {own in cell.settings for _, cell, _ in plan.places}
+    assert kept == {True, False}
     for _, cell, job in plan.places:
-        zoo = "classifier=robustbench" in cell.settings
-        assert ("classifier.checkpoint=F" in plan.jobs[job]) != zoo
+        assert ("classifier.checkpoint=F" in plan.jobs[job]) != (own in cell.settings)
         assert "scale=cpu" in plan.jobs[job]
 
 

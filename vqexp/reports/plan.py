@@ -26,7 +26,8 @@ class Plan:
 def make_plan(tables: Sequence[Table], shared: Sequence[str], *, smoke_test: bool) -> Plan:
     """One job a cell, in the order of the columns, so that cheap ones come first.
 
-    shared: overrides for every cell, after its own; those of `classifier` spare cells that name their own.
+    shared: overrides for every cell, after its own; those of `classifier` spare cells that name their own f,
+    by `classifier=` or by the `training=` that it comes from.
     In a smoke test many cells become the same, and the same job serves them.
     """
     jobs: dict[tuple[str, ...], list[str]] = {}
@@ -38,7 +39,7 @@ def make_plan(tables: Sequence[Table], shared: Sequence[str], *, smoke_test: boo
                 job = [*key, cell.overrides[-1], *shared]
             else:
                 key = (table.name, *cell.overrides)
-                own = any(override.startswith("classifier=") for override in cell.settings)
+                own = any(override.startswith(("classifier=", "training=")) for override in cell.settings)
                 job = [*cell.overrides, *(s for s in shared if not (own and s.startswith("classifier")))]
             jobs.setdefault(key, job)
             places.append((table, cell, list(jobs).index(key)))
