@@ -19,7 +19,7 @@ from vqexp.reports.plan import make_plan
 from vqexp.reports.points import Point
 from vqexp.reports.schematic import DISJOINT, OVERLAPPING, patch_corners
 from vqexp.reports.smoke import smoke
-from vqexp.reports.table import all_tables, load_table
+from vqexp.reports.table import all_tables
 
 register_resolvers()
 FIGURES = {figure.name: figure for figure in all_figures()}
