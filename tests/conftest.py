@@ -9,16 +9,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from PIL import Image, ImageOps
 
 from vqexp import cli
 from vqexp.classifiers import small_cnn
+from vqexp.config import CONF, register_resolvers
 from vqexp.data import Digits
 from vqexp.training import Standard
 
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
 
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
+SMALL = ["scale=smoke", "training.epochs=2", "dataset.n=24", "attack.batch_size=16"]
 
 
 def first_images(file, count, size=None):
@@ -59,14 +62,43 @@ def digit_images():
 
 
 @pytest.fixture(scope="session")
-def digit_classifier():
+def train():
+    """The training digits, `Images`."""
+    return Digits(name="digits", shape=(1, 8, 8), num_classes=10).train()
+
+
+@pytest.fixture(scope="session")
+def few():
+    """The first 100 of them."""
+    return Digits(name="digits", shape=(1, 8, 8), num_classes=10, train_n=100).train()
+
+
+@pytest.fixture(scope="session")
+def digit_classifier(train):
     """A small network that knows the digits, ready to be attacked."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         classifier = small_cnn((1, 8, 8), 10, width=16)
-    train = Digits(name="digits", shape=(1, 8, 8), num_classes=10).train()
     Standard(epochs=4, lr=0.1, batch_size=64).fit(classifier, train, seed=0, device=torch.device("cpu"))
     return classifier.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for a test module, so that each classifier is trained once."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def config(store):
+    """Compose a small config on the module's store, or on `root`."""
+    register_resolvers()
+
+    def make(*overrides, root=store):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("config", overrides=[*SMALL, f"store.root={root}", *overrides])
+
+    return make
 
 
 @pytest.fixture

@@ -7,34 +7,17 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from networks import network
 from torch import Tensor, nn
 
 from vqexp.attacks import PGD
-from vqexp.classifiers import small_cnn
 from vqexp.config import register_resolvers
-from vqexp.data import Digits, Images
 from vqexp.errors import ConfigError
 from vqexp.training import Adversarial, Standard
 
 CPU = torch.device("cpu")
 EPS = 0.2
 BUDGET = {"eps": EPS, "attack_steps": 3, "step_size": EPS / 2}
-
-
-@pytest.fixture(scope="module")
-def train() -> Images:
-    return Digits(name="digits", shape=(1, 8, 8), num_classes=10).train()
-
-
-@pytest.fixture(scope="module")
-def few() -> Images:
-    return Digits(name="digits", shape=(1, 8, 8), num_classes=10, train_n=100).train()
-
-
-def network(width: int = 4, dropout: float = 0.5) -> nn.Module:
-    """A small network with its own randomness in training, and batch normalization."""
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Dropout(dropout), small_cnn((1, 8, 8), 10, width=width))
 
 
 def test_it_gains_robustness_over_standard_training(train, digit_images):

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch import nn
 
 from vqexp.adversaries import KnownRandomness, Query, Soft, StraightThrough, WhiteBox
 from vqexp.adversaries.soft import SoftQuantizer
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import save_checkpoint
-from vqexp.config import register_resolvers
 from vqexp.data import Digits
 from vqexp.defenses import PRD, Defense, Draw, RandDisc, SwRD, defend
 from vqexp.errors import SenselessError
@@ -297,25 +295,6 @@ def test_the_known_randomness_is_the_evaluations(digit_images, digit_classifier)
 
 
 # In the pipeline
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """One store for the module, so that each classifier is trained once."""
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture
-def config(store):
-    """Compose a small config on the module's store."""
-    register_resolvers()
-
-    def make(*overrides):
-        small = ["scale=smoke", "training.epochs=2", "dataset.n=24", "attack.batch_size=16"]
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return compose("config", overrides=[*small, f"store.root={store}", *overrides])
-
-    return make
 
 
 class Recorded(Shifted):

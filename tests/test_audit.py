@@ -26,12 +26,6 @@ QUICK = (
 )
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """One store, so that one classifier and its oblivious images serve all audits."""
-    return tmp_path_factory.mktemp("audits")
-
-
 def rows(*labels):
     return f"table.only_rows={json.dumps(list(labels))}"
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from vqexp import defend
-from vqexp.config import register_resolvers
 from vqexp.defenses import Draw, SwRD
 from vqexp.errors import ConfigError
 from vqexp.pipeline import prepare, read_record, run
@@ -24,23 +24,10 @@ from vqexp.store import Store
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """One store for the module, so that the classifier is trained once."""
-    return tmp_path_factory.mktemp("store")
-
-
 @pytest.fixture
-def config(store):
-    """Compose a smoke-scale config on the module's store."""
-    register_resolvers()
-
-    def make(*overrides, root=store):
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            settings = ["scale=smoke", "training.epochs=8", f"store.root={root}", "dataset.n=40"]
-            return compose("config", overrides=[*settings, "attack.batch_size=16", *overrides])
-
-    return make
+def config(config):
+    """Compose a smoke-scale config on the module's store, or on `root`."""
+    return partial(config, "training.epochs=8", "dataset.n=40")
 
 
 def count(store, kind):

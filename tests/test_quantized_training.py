@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from networks import network
 from torch import Tensor, nn
 
 from vqexp.classifiers import save_checkpoint, small_cnn
 from vqexp.config import register_resolvers
-from vqexp.data import Digits, Images
+from vqexp.data import Images
 from vqexp.defenses import PRD, Draw, NoDefense
 from vqexp.errors import ConfigError, MissingError, SenselessError
 from vqexp.pipeline.experiment import prepare
@@ -26,22 +27,6 @@ QUICK = ("scale=smoke", "classifier.width=4", "dataset.train_n=100", "training.e
 
 def quantizer(seed: int = 0) -> PRD:
     return PRD(s=2, k=2, sigma=4 / 255, tau=4 / 255, seed=seed).eval()
-
-
-@pytest.fixture(scope="module")
-def train() -> Images:
-    return Digits(name="digits", shape=(1, 8, 8), num_classes=10).train()
-
-
-@pytest.fixture(scope="module")
-def few() -> Images:
-    return Digits(name="digits", shape=(1, 8, 8), num_classes=10, train_n=100).train()
-
-
-def network(width: int = 4, dropout: float = 0.5) -> nn.Module:
-    """A small network with its own randomness in training, and batch normalization."""
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Dropout(dropout), small_cnn((1, 8, 8), 10, width=width))
 
 
 def fit(training: Standard, images: Images, classifier: nn.Module | None = None, **settings) -> nn.Module:

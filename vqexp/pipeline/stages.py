@@ -87,10 +87,10 @@ class Stages(Foundation):
         seed = seed_of(experiment.seed, experiment.config["attack"]["_target_"], index)
         with seeded(seed):
             found = experiment.attack.run(self.view, images, labels, seed)
+            if found.candidates is not None:
+                found.images = self._best(found.candidates, labels, rows, index)
             with torch.no_grad():
                 fooled = self.view(found.images).argmax(1) != labels
-        if found.candidates is not None:
-            found.images = self._best(found.candidates, labels, rows, index)
         changed = (found.images != images).flatten(1).any(1)
         tensors = {"images": found.images, "perturbed": changed, "fooled": fooled, **found.tensors}
         return Artifact(tensors, found.facts)
