@@ -24,7 +24,7 @@ from vqexp.classifiers import (
     small_cnn,
     wide_resnet,
 )
-from vqexp.errors import ConfigError, WorkError
+from vqexp.errors import ConfigError, MissingError, WorkError
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA = Path(os.environ.get("VQEXP_DATA", SHARED / "data"))
@@ -108,7 +108,7 @@ def test_weights_that_cannot_be_downloaded_say_what_to_fetch(monkeypatch):
         raise OSError("no route\nto host")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(WorkError, match=r"no route to host.*resnet50-.*pth.*checkpoint=PATH") as caught:
+    with pytest.raises(MissingError, match=r"no route to host.*resnet50-.*pth.*checkpoint=PATH") as caught:
         resnet50((3, 64, 64), 1000, weights="IMAGENET1K_V2")
     assert "\n" not in str(caught.value)
 

@@ -5,7 +5,7 @@ from http.client import HTTPException
 
 from torch import nn
 
-from vqexp.errors import WorkError, one_line, one_of, require
+from vqexp.errors import MissingError, one_line, one_of, require
 
 
 def efficientnet_v2_s(shape: Sequence[int], num_classes: int, weights: str | None = None) -> nn.Module:
@@ -23,7 +23,7 @@ def resnet50(shape: Sequence[int], num_classes: int, weights: str | None = None)
 
     Takes images (N, 3, H, W) in [0, 1], to be normalized outside this module (`classifier.mean` and `.std`),
     returns logits (N, num_classes). Raises `ConfigError` for images that are not RGB, unknown weights, or
-    weights with another number of classes; `WorkError` if the weights cannot be downloaded.
+    weights with another number of classes; `MissingError` if the weights cannot be downloaded.
     """
     return _build("resnet50", shape, num_classes, weights)
 
@@ -46,7 +46,7 @@ def _build(name: str, shape: Sequence[int], num_classes: int, weights: str | Non
     try:
         return models.get_model(name, weights=chosen)
     except (OSError, HTTPException, RuntimeError) as error:  # no network, a broken transfer, a wrong hash
-        raise WorkError(
+        raise MissingError(
             f"the {name} weights could not be downloaded ({one_line(error)}): fetch {chosen.url} and pass it "
             "as classifier.weights=null classifier.checkpoint=PATH"
         ) from error
