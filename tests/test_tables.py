@@ -205,6 +205,23 @@ def test_checks(check, points, of, than, held, good):
     assert (found.held, found.good) == (held, good)
 
 
+def test_a_claim_that_fails_within_the_intervals_is_undecided():
+    close = [*LOW, *(point("high", x, x - 1.9 if x == 2 else 10 + x) for x in (1, 2, 3))]
+    far = [*LOW, *(point("high", x, x - 2.1 if x == 2 else 10 + x) for x in (1, 2, 3))]
+    of, than = {"series": "high"}, {"series": "low"}
+    assert verdict("larger_everywhere", close, of, than).word == "undecided"
+    assert verdict("larger_everywhere", far, of, than).word == "did not hold"
+    assert verdict("larger_everywhere", LOW + HIGH, of, than).word == "held"
+    assert verdict("larger_everywhere", LOW + HIGH, of, than, by=11.9).word == "undecided"
+    assert verdict("larger_everywhere", LOW + HIGH, of, than, by=12.1).word == "did not hold"
+    assert verdict("falls", [point("a", 1, 5), point("a", 2, 6.9)], {}).word == "undecided"
+    assert verdict("falls", [point("a", 1, 5), point("a", 2, 7.1)], {}).word == "did not hold"
+    assert verdict("below", [point("a", 1, 5)], {}, bound=4.5).word == "undecided"
+    assert verdict("below", [point("a", 1, 5)], {}, bound=3.9).word == "did not hold"
+    exact = [point("a", 1, 5, half=0), point("b", 1, 5, half=0)]  # as papers report
+    assert verdict("larger_everywhere", exact, {"series": "a"}, {"series": "b"}).word == "did not hold"
+
+
 def test_bounds_and_differences_of_columns():
     points = [
         point("a", 1, 90, "natural"),

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from vqexp.reports.audit_page import AuditResult, headline
+from vqexp.reports.claims import WORDS
 from vqexp.reports.gather import Record, Section, classifier_name
 from vqexp.reports.markdown import options
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
@@ -21,8 +22,7 @@ MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 def page(material: Material, audits: Mapping[str, tuple[AuditResult, str]], folder: Path) -> str:
     """All of `index.html`. audits: name -> (result, page in Markdown); folder: of their pictures."""
-    words = ("did not hold", "held", "not measured")
-    claims: dict[str, list[Claim]] = {word: [] for word in words}
+    claims: dict[str, list[Claim]] = {word: [] for word in WORDS}
     for claim in material.claims:
         claims[claim.measured.word].append(claim)
     entries = [*material.tables, *(entry for drawn in material.figures for entry in drawn.entries)]

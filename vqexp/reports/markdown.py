@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vqexp.config import CONF
 from vqexp.reports.audit_page import AuditResult, headline
+from vqexp.reports.claims import WORDS
 from vqexp.reports.gather import Section
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, percent, provenance, shown
@@ -37,7 +38,8 @@ accuracy. *f alone*: f without the defense on the same images. A difference in b
 AUDITS_HEADER = """Each image's worst case over all attacks, chosen on other draws than those that judge it.
 """
 CLAIMS_HEADER = """What the papers say of their tables and figures, checked on the measured values and,
-where there are some, on the papers' own. *n*: images. What is not measured stands at the end.
+where there are some, on the papers' own. *undecided*: it fails, but only through differences within
+the intervals. *n*: images. What is not measured stands at the end.
 """
 
 
@@ -69,8 +71,7 @@ def claims_section(claims: Sequence[Claim]) -> str:
     lines = ["\n## Claims\n", CLAIMS_HEADER]
     lines += [_row(("claim", "measured", "comparisons", "worst", "n", "by the paper's own numbers"))]
     lines += [_row(["---"] * 6)]
-    order = {"did not hold": 0, "held": 1, "not measured": 2}
-    for claim in sorted(claims, key=lambda claim: order[claim.measured.word]):
+    for claim in sorted(claims, key=lambda claim: WORDS.index(claim.measured.word)):
         found, own = claim.measured, claim.own
         counts = f"{found.good} of {found.total}" if found.total else ""
         n = " to ".join(str(count) for count in sorted(set(found.n or ())))

@@ -1,0 +1,159 @@
+"""How a claim compares points of a table or figure: each comparison good or not, clear or not."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from vqexp.reports.points import Point
+
+PLACE = ("series", "panel", "x", "column")
+ROUNDING = 0.005  # of reported values
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """margin: how far it goes the claim's way. group: for checks that want one good comparison in each.
+
+    clear: the intervals of what is compared leave no other outcome.
+    """
+
+    good: bool
+    margin: float
+    text: str
+    group: tuple[Any, ...] = ()
+    clear: bool = True
+
+
+def _matched(
+    left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
+) -> Iterator[tuple[tuple[Any, ...], Point, Point]]:
+    """(place, a, b) for points of `of` and `than` at the same place; none is compared with itself."""
+    elsewhere = "table" in claim["than"] and claim["than"]["table"] != claim["of"].get("table")
+    for a in left:
+        place = _place(a, dimensions)
+        for b in right:
+            if _place(b, dimensions) == place and (elsewhere or _place(a, PLACE) != _place(b, PLACE)):
+                yield place, a, b
+
+
+def _place(point: Point, dimensions: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(getattr(point, name) for name in dimensions)
+
+
+Relation = Callable[..., list[Comparison]]
+
+
+def paired(judge: Callable[[Point, Point, Mapping[str, Any]], tuple[bool, float, bool]]) -> Relation:
+    """Points of `of` against those of `than`; judge: (good, by how much, whether that is clear)."""
+
+    def compare(
+        left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
+    ) -> list[Comparison]:
+        found = []
+        for place, a, b in _matched(left, right, dimensions, claim):
+            good, margin, clear = judge(a, b, claim)
+            found.append(Comparison(good, margin, f"{_named(a)} against {_named(b)}", place, clear))
+        return found
+
+    return compare
+
+
+def differs(sign: int) -> Relation:
+    """Good if sign * difference > 0, or >= the claim's `by`."""
+
+    def judge(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
+        margin = sign * (a.value - b.value) - claim.get("by", 0)
+        clear = _clear(a, b, sign * claim.get("by", 0))
+        return margin > -ROUNDING if "by" in claim else margin > 0, margin, clear
+
+    return paired(judge)
+
+
+def _clear(a: Point, b: Point, by: float = 0) -> bool:
+    """Whether the intervals leave no doubt on which side of `by` the difference a - b is."""
+    return not a.low - b.high < by < a.high - b.low
+
+
+def alike(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
+    """Good where the intervals overlap."""
+    overlap = min(a.high, b.high) - max(a.low, b.low)
+    return overlap >= 0, overlap, True
+
+
+def unequal(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
+    """Good where the values differ."""
+    apart = abs(a.value - b.value)
+    return apart > 0, apart, _clear(a, b)
+
+
+def steps(sign: int) -> Relation:
+    """From each x to the next, in each panel and series; good unless it clearly goes the other way."""
+
+    def compare(left: Sequence[Point], *_: Any) -> list[Comparison]:
+        found = []
+        for line in _lines(left):
+            for a, b in pairwise(line):
+                back = a.low - b.high if sign > 0 else b.low - a.high
+                margin = sign * (b.value - a.value)
+                found.append(Comparison(back <= 0, margin, f"{_named(a)}, then {_named(b)}"))
+        return found
+
+    return compare
+
+
+def ends(sign: int) -> Relation:
+    """The last x against the first, in each panel and series."""
+
+    def compare(left: Sequence[Point], *_: Any) -> list[Comparison]:
+        found = []
+        for line in _lines(left):
+            a, b = line[0], line[-1]
+            if a is not b:
+                margin = sign * (b.value - a.value)
+                text = f"{_named(a)}, at the end {_named(b)}"
+                found.append(Comparison(margin > 0, margin, text, clear=_clear(b, a)))
+        return found
+
+    return compare
+
+
+def no_fall(left: Sequence[Point], *_: Any) -> list[Comparison]:
+    """The last x is not clearly lower than the first."""
+    found = []
+    for line in _lines(left):
+        a, b = line[0], line[-1]
+        if a is not b:
+            text = f"{_named(a)}, at the end {_named(b)}"
+            found.append(Comparison(b.high >= a.low, b.value - a.value, text))
+    return found
+
+
+def bound(sign: int) -> Relation:
+    """Each value against the claim's `bound`."""
+
+    def compare(
+        left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
+    ) -> list[Comparison]:
+        found = []
+        for point in left:
+            margin = sign * (point.value - claim["bound"])
+            clear = not point.low < claim["bound"] < point.high
+            found.append(Comparison(margin > 0, margin, _named(point), clear=clear))
+        return found
+
+    return compare
+
+
+def _lines(points: Sequence[Point]) -> list[list[Point]]:
+    lines = defaultdict(list)
+    for point in points:
+        if point.x is not None:
+            lines[point.panel, point.series, point.column].append(point)
+    return [sorted(line, key=lambda point: point.x or 0) for line in lines.values()]
+
+
+def _named(point: Point) -> str:
+    where = [point.panel, point.series, point.column, "" if point.x is None else f"x={point.x:g}"]
+    return f"{', '.join(text for text in where if text)}: {point.value:.4g}"
