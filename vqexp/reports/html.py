@@ -12,7 +12,7 @@ from markupsafe import Markup
 from vqexp.reports.audit_page import AuditResult, headline
 from vqexp.reports.claims import WORDS
 from vqexp.reports.gather import Record, Section, classifier_name
-from vqexp.reports.markdown import options
+from vqexp.reports.markdown import figure_options, options
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, percent, provenance, shown
 from vqexp.reports.table import Cell, difference, outside, reported_text
@@ -129,6 +129,7 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
     return {
         **{name: getattr(figure, name) for name in ("name", "title", "source", "notes", "kind")},
         "short": figure.source,
+        "options": figure_options(drawn),
         "image": _embedded(png) if png else "",
         "provenance": [
             f"f: {section.title}. {provenance(section.records.values())}"

@@ -13,6 +13,7 @@ from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 
 # the settings that a training's command names
 RECIPE = ("epochs", "lr", "batch_size", "weight_decay", "optimizer", "schedule", "augment", "amp")
+CHECKPOINTS = "'classifier.checkpoint=WEIGHTS/${dataset.name}.safetensors'"  # where each dataset has its own
 HEADINGS = (
     "row",
     "column",
@@ -28,7 +29,7 @@ HEADINGS = (
 HEADER = """# Measured beside reported
 
 Written by `make report` from records; the command that fills a table stands above it. `DIR` is a folder of
-data sets and `FILE` a checkpoint of the classifier f, named by its SHA-256. All figures in percent: a mean
+data sets, `FILE` a checkpoint of the classifier f, named by its SHA-256, `WEIGHTS` a folder of them. All figures in percent: a mean
 over the runs (standard deviation), a 95 % Wilson interval over the n images. *where f is right*: the same
 over the images that f classifies correctly without attack and defense, which takes out most of f's own
 accuracy. *f alone*: f without the defense on the same images. A difference in bold is outside the interval.
@@ -86,13 +87,19 @@ def figure_section(drawn: Drawn) -> str:
     """A figure's picture, with its command."""
     figure = drawn.figure
     lines = [f"\n## {figure.title} ({figure.source})\n", *(f"{note}\n" for note in figure.notes)]
-    lines.append(f"    VQEXP_DATA=DIR python run.py -m figure={figure.name} scale=cpu\n")
+    lines.append(f"    VQEXP_DATA=DIR python run.py -m figure={figure.name} {figure_options(drawn)}\n")
     png = next((path for path in drawn.files if path.suffix == ".png"), None)
     lines.append(f"![{figure.title}](figures/{png.name})" if png else "Nothing measured yet.")
     for entry in drawn.entries:
         for section in entry.sections[:1]:
             lines += ["", f"f: {section.title}. {provenance(section.records.values())}"]
     return "\n".join([*lines, ""])
+
+
+def figure_options(drawn: Drawn) -> str:
+    """The overrides beside the figure's own that give its records."""
+    found = [options(entry.table, section) for entry in drawn.entries for section in entry.sections[:1]]
+    return found[0] if found else "scale=cpu"
 
 
 def picture_section(path: Path) -> str:
@@ -135,9 +142,11 @@ def options(table: Table, section: Section) -> str:
         return "scale=cpu"
     record = next(iter(cells.values()))
     config, identity = record["config"], record["classifier"]
-    found = [f"scale={config['scale']['name']}"]
+    told = {text for r in cells.values() for text in r.get("overrides", ()) if text.startswith("scale.")}
+    found = [f"scale={config['scale']['name']}", *sorted(told)]
     if identity.get("checkpoint"):
-        found.append("classifier.checkpoint=FILE")
+        several = len({r["classifier"].get("checkpoint") for r in cells.values()}) > 1
+        found.append(CHECKPOINTS if several else "classifier.checkpoint=FILE")
     elif "training" in identity and len(section.classifiers) == 1:
         found.append(f"classifier={identity['_target_'].rsplit('.', 1)[-1]}")
         recipe = identity["training"]
