@@ -2,12 +2,14 @@
 
 import base64
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+from PIL import Image
 
 from vqexp.reports.audit_page import AuditResult, headline
 from vqexp.reports.claims import WORDS
@@ -15,7 +17,7 @@ from vqexp.reports.gather import Record, Section, classifier_name
 from vqexp.reports.markdown import figure_options, options
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, percent, provenance, shown
-from vqexp.reports.table import Cell, difference, outside, reported_text
+from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -53,12 +55,10 @@ def _audit(name: str, result: AuditResult, text: str, folder: Path) -> dict[str,
 
 def _table(entry: Entry) -> dict[str, Any]:
     table = entry.table
-    every = frozenset((cell.row, cell.column) for cell in table.cells())
-    sections = entry.sections or [Section((), {}, every)]
     return {
         **{name: getattr(table, name) for name in ("name", "title", "source", "notes")},
         "short": table.source if any(cell.reported for cell in table.cells()) else table.name,
-        "sections": [_section(entry, section, index == 0) for index, section in enumerate(sections)],
+        "sections": [_section(entry, section, index == 0) for index, section in enumerate(entry.shown)],
     }
 
 
@@ -72,23 +72,24 @@ def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
     }
     columns = [name for name in table.columns if any(column == name for _, column in cells)]
     labels = [row["label"] for row in table.rows if any(label == row["label"] for label, _ in cells)]
+    told = options(table, section)
     return {
         "title": section.title,
         "columns": columns,
         "rows": [
             {
                 "label": label,
-                "cells": [_cell(entry, section, cells.get((label, name))) for name in columns],
+                "cells": [_cell(table, section, cells.get((label, name)), told) for name in columns],
             }
             for label in labels
         ],
-        "options": options(table, section),
+        "options": told,
         "provenance": provenance(section.records.values()) if section.records else "",
     }
 
 
-def _cell(entry: Entry, section: Section, cell: Cell | None) -> dict[str, str]:
-    """What stands in one place of the grid."""
+def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[str, str]:
+    """What stands in one place of the grid. told: the options of the section."""
     if cell is None:
         return {"kind": "empty"}
     reported = reported_text(cell.reported)
@@ -96,8 +97,7 @@ def _cell(entry: Entry, section: Section, cell: Cell | None) -> dict[str, str]:
         return {"kind": "quoted", "reported": reported}
     record = section.records.get((cell.row, cell.column))
     if record is None:
-        text = command(entry.table, cell, options(entry.table, section))
-        return {"kind": "missing", "reported": reported, "command": text}
+        return {"kind": "missing", "reported": reported, "command": command(table, cell, told)}
     estimate = record["metrics"][cell.metric]
     apart = outside(cell, estimate)
     gap = difference(cell, estimate)
@@ -140,5 +140,8 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
 
 
 def _embedded(picture: Path) -> str:
-    """A PNG as a data address, so that the page needs no other file."""
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+    """A PNG as a data address, so that the page needs no other file; in 256 colors, a third of the bytes."""
+    small = BytesIO()
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"

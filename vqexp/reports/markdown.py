@@ -122,16 +122,16 @@ def table_page(entry: Entry) -> str:
     """A table, once for each classifier; cells that were not run show what would run them."""
     table = entry.table
     lines = [f"\n## {table.title} ({table.source})\n", *(f"{note}\n" for note in table.notes)]
-    every = frozenset((cell.row, cell.column) for cell in table.cells())
-    for index, section in enumerate(entry.sections or [Section(("nothing measured yet",), {}, every)]):
-        lines.append(f"### f: {section.title}\n")
-        lines.append(f"    VQEXP_DATA=DIR python run.py -m table={table.name} {options(table, section)}\n")
+    for index, section in enumerate(entry.shown):
+        told = options(table, section)
+        lines.append(f"### f: {section.title or 'nothing measured yet'}\n")
+        lines.append(f"    VQEXP_DATA=DIR python run.py -m table={table.name} {told}\n")
         lines += [_row(HEADINGS), _row(["---"] * len(HEADINGS))]
         for row in table.rows:
             for cell in table.cells(quoted=index == 0):  # what other papers say once is enough
                 place = (cell.row, cell.column)
                 if cell.row == row["label"] and (cell.quoted or place in section.places):
-                    lines.append(_row(_cell_texts(table, section, cell)))
+                    lines.append(_row(_cell_texts(table, section, cell, told)))
         lines += ["", *([f"{provenance(section.records.values())}\n"] if section.records else [])]
     return "\n".join(lines)
 
@@ -164,8 +164,8 @@ def options(table: Table, section: Section) -> str:
     return " ".join(found)
 
 
-def _cell_texts(table: Table, section: Section, cell: Cell) -> list[str]:
-    """A line of the table: as many entries as `HEADINGS`."""
+def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[str]:
+    """A line of the table: as many entries as `HEADINGS`. told: the options of the section."""
     reported = reported_text(cell.reported)
     if cell.quoted:
         known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
@@ -173,8 +173,7 @@ def _cell_texts(table: Table, section: Section, cell: Cell) -> list[str]:
         return [cell.row, cell.column, reported, "quoted", later, *[""] * 5]
     record = section.records.get((cell.row, cell.column))
     if record is None:
-        text = command(table, cell, options(table, section))
-        return [cell.row, cell.column, reported, "", f"`{text}`", *[""] * 5]
+        return [cell.row, cell.column, reported, "", f"`{command(table, cell, told)}`", *[""] * 5]
     metrics = record["metrics"]
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     robust = cell.metric.startswith("robust")

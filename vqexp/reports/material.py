@@ -40,6 +40,12 @@ class Entry:
     table: Table
     sections: list[Section]
 
+    @property
+    def shown(self) -> list[Section]:
+        """The sections; an empty one, without a title, if nothing was measured."""
+        every = frozenset((cell.row, cell.column) for cell in self.table.cells())
+        return self.sections or [Section((), {}, every)]
+
 
 @dataclass(frozen=True)
 class Drawn:
