@@ -42,6 +42,7 @@ BAD = {
     "training.epochs=0": "epochs",
     "classifier.checkpoint=nowhere.safetensors": "nowhere.safetensors",
     "device=tpu": "auto, cpu, cuda",
+    "precision=half": "float32, bfloat16",
     "seed=-1": "seed is -1",
     "attack=[": "attack",
 }

@@ -19,6 +19,7 @@ from vqexp.defenses import Draw, SwRD
 from vqexp.errors import ConfigError
 from vqexp.pipeline import prepare, read_record, run
 from vqexp.pipeline.stages import Stages
+from vqexp.reports.preview import Cache
 from vqexp.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +52,15 @@ def test_more_images_reuse_whole_chunks(config, store):
 
 
 @pytest.mark.parametrize(
-    "override", ["attack.eps=0.3", "attack.norm=l2", "seed=1", "dataset.seed=1", "training.epochs=7"]
+    "override",
+    [
+        "attack.eps=0.3",
+        "attack.norm=l2",
+        "seed=1",
+        "dataset.seed=1",
+        "training.epochs=7",
+        "precision=bfloat16",
+    ],
 )
 def test_what_determines_the_images_is_in_their_key(config, override):
     base, other = (Stages(prepare(config("attack=fgsm", *more))) for more in ([], [override]))
@@ -98,6 +107,22 @@ def test_the_record_agrees_with_a_direct_computation(config):
     counts = Store(stages.experiment.store.root).load("counts", record["key"])
     assert counts.tensors["adversarial_report_correct"].tolist() == correct.sum(0).tolist()
     assert counts.tensors["ids"].tolist() == ids.tolist()
+
+
+def test_low_precision_is_the_attacks_alone(config, tmp_path):
+    """What it found is judged in float32, and only such a record answers for such a run."""
+    low = config("attack=pgd", "adversary=ste", "precision=bfloat16", root=tmp_path)
+    record, stages = read_record(run(low)), Stages(prepare(low))
+    images, labels = torch.cat([stages.inputs(i, True) for i in range(3)]), stages.images.labels
+    ids = stages.images.ids
+    model = defend(stages.classifier, stages.defense)
+    runs = record["metrics"]["robust_accuracy"]["runs"]
+    right = [(model(images, Draw("report", i, ids)).argmax(1) == labels).float().mean() for i in range(runs)]
+    assert record["metrics"]["robust_accuracy"]["mean"] == pytest.approx(torch.stack(right).mean().item())
+    full = Stages(prepare(config("attack=pgd", "adversary=ste", root=tmp_path)))
+    assert not torch.equal(full.inputs(0, True), stages.inputs(0, True))
+    assert Cache(tmp_path).has(stages.experiment.config)
+    assert not Cache(tmp_path).has(full.experiment.config)
 
 
 def test_select_draws_are_others_than_report_draws(config):

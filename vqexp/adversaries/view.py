@@ -168,18 +168,24 @@ def gradient_of(terms: Tensor, images: Tensor) -> Tensor:
 
 
 def kept_for_backward(model: nn.Module, image: Tensor) -> int:
-    """Bytes that autograd keeps for the backward pass of one image (1, C, H, W), parameters not counted."""
-    parameters = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
-    sizes: dict[int, int] = {}
+    """Bytes that autograd keeps for the backward pass of one image (1, C, H, W): what a second one adds.
 
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
+    Parameters, which images share, are so not counted, nor are copies of them in another precision.
+    """
+
+    def kept(count: int) -> int:
+        sizes: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
             sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
+            return tensor
 
-    draw = Draw("attack", torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
-    kept = []  # alive until the end, lest two of them have one address
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept.append(call(model, image.clone().requires_grad_(True), draw))
-    return sum(sizes.values())
+        draw = Draw("attack", torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64))
+        images = image.repeat(count, 1, 1, 1).requires_grad_(True)
+        alive = []  # until the end, lest two of them have one address
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            alive.append(call(model, images, draw))
+        return sum(sizes.values())
+
+    return kept(2) - kept(1)

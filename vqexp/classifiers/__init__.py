@@ -3,12 +3,15 @@
 from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50
 from vqexp.classifiers.normalize import Normalized
+from vqexp.classifiers.precision import PRECISIONS, BFloat16
 from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
 from vqexp.classifiers.robustbench import robustbench
 from vqexp.classifiers.small_cnn import small_cnn
 from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 
 __all__ = [
+    "PRECISIONS",
+    "BFloat16",
     "Normalized",
     "WideResNet",
     "efficientnet_v2_s",

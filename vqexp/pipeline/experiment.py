@@ -15,12 +15,12 @@ from torch import nn
 
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
-from vqexp.classifiers import Normalized, load_checkpoint
+from vqexp.classifiers import PRECISIONS, Normalized, load_checkpoint
 from vqexp.config import EXECUTION, build, identity, resolved, target_of
 from vqexp.data import Dataset
 from vqexp.data.split import sha256_of_file
 from vqexp.defenses import Defense
-from vqexp.errors import ConfigError, SenselessError, check_number, require
+from vqexp.errors import ConfigError, SenselessError, check_number, one_of, require
 from vqexp.loggers import Logger
 from vqexp.metrics import Metric
 from vqexp.store import Store, key_of
@@ -43,6 +43,7 @@ class Experiment:
     logger: Logger
     store: Store
     device: torch.device
+    precision: str  # of f in the eyes of the attack
     seed: int
     checkpoint: Path | None  # of the classifier
     surrogate: "Experiment | None" = None  # the same, with what the adversary attacks in place of f
@@ -79,6 +80,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     """
     plain = resolved(config)
     check_number("seed", plain["seed"], low=0, high=2**31 - 1, integer=True)
+    one_of("precision", plain["precision"], PRECISIONS)
     parts = {name: _component(name, plain[name]) for name in GROUPS}
     require(
         isinstance(parts["defense"], nn.Module),
@@ -90,6 +92,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
         config=plain,
         store=Store(root),
         device=_device(plain["device"]),
+        precision=plain["precision"],
         seed=plain["seed"],
         **_source(plain),
         **parts,

@@ -32,6 +32,7 @@ def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
         name: {k: v for k, v in value.items() if k not in EXECUTION} if isinstance(value, dict) else value
         for name, value in config.items()
         if name not in ("store", "device", "logger", *PRESENTATION)
+        and (name, value) != ("precision", "float32")  # as it was before there was a choice
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqexp.classifiers import BFloat16
 from vqexp.config import identity
 from vqexp.defenses import Draw, NoDefense, call, defend
 from vqexp.errors import WorkError
@@ -33,7 +34,9 @@ class Stages(Foundation):
     @cached_property
     def view(self) -> nn.Module:
         """What the attack sees."""
-        return freeze(self.experiment.adversary.view(self.seen.classifier, self.defense))
+        low = self.experiment.precision == "bfloat16"
+        classifier = BFloat16(self.seen.classifier) if low else self.seen.classifier
+        return freeze(self.experiment.adversary.view(classifier, self.defense))
 
     @cached_property
     def view_key(self) -> str:
@@ -43,7 +46,8 @@ class Stages(Foundation):
         for name in experiment.adversary.surrogate or ():
             del adversary[name]  # the surrogate's own key says it
         defense = self.defense_key if experiment.adversary.sees_defense else None
-        return key_of("view", adversary, defense, self.seen.classifier_key)
+        precision = [] if experiment.precision == "float32" else [experiment.precision]
+        return key_of("view", adversary, defense, self.seen.classifier_key, *precision)
 
     # adversarial images
 

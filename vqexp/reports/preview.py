@@ -39,6 +39,7 @@ def _settings(config: Mapping[str, Any], checkpoint: str | None) -> dict[str, An
     """What a run's numbers rest on. checkpoint: the hash of f's, which then needs no training."""
     settings = finite(settings_that_matter(config))
     settings.pop("reported", None)
+    settings.setdefault("precision", "float32")
     settings["scale"] = settings["scale"]["name"]  # what it sets is in the other groups
     if checkpoint is not None:
         settings["classifier"] = {**settings["classifier"], "checkpoint": checkpoint}

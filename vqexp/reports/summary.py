@@ -107,8 +107,15 @@ def provenance(records: Collection[Mapping[str, Any]]) -> str:
     return (
         f"Commit {', '.join(commits)}; {', '.join(sorted({p['device'] for p in found}))}; "
         f"torch {', '.join(sorted({p['libraries']['torch'] for p in found}))}; {dates[0]} to {dates[-1]}; "
-        f"largest violation of the ball or the box {worst:.1e}."
+        f"largest violation of the ball or the box {worst:.1e}.{_low_precision(records)}"
     )
+
+
+def _low_precision(records: Collection[Mapping[str, Any]]) -> str:
+    """Which of the records need `precision=bfloat16` beside the command of all."""
+    cells = [record["reported"] for record in records if record["config"].get("precision") == "bfloat16"]
+    names = dict.fromkeys(f"{cell['row']}, {cell['column']}" for cell in cells if cell)
+    return f" With `precision=bfloat16` besides: {'; '.join(names)}." if names else ""
 
 
 def print_summary(record: dict[str, Any], path: Any) -> None:
