@@ -91,8 +91,12 @@ def test_without_autoattack_it_agrees_with_autoattack(vqexp, store):
 
 
 def test_pages_are_made_again_from_records(vqexp, store, tmp_path):
-    labels = ("no attack", "PGD, cross-entropy", "PGD, margin", "curve: restarts")
-    page, worst = audit(vqexp, store, "defense=jpeg", *QUICK, "scale.audit.curves=8", rows(*labels))
+    labels = ("no attack", "PGD, cross-entropy", "PGD, margin", "curve: restarts", "PGD on another")
+    common = ("defense=jpeg", *QUICK, "scale.audit.curves=8")
+    surrogate = 'table.surrogate=["+adversary.training.epochs=2", "adversary.seed=3"]'
+    for part in ((rows("curve: restarts"), "precision=bfloat16"), (rows("PGD on another"), surrogate)):
+        assert vqexp("-m", "table=audit", *common, *part, store=store)[0] == 0
+    page, worst = audit(vqexp, store, *common, rows(*labels[:3]))
     settings = load_audit(read_settings_of_audit())
     jpeg = [r for r in results.records(store) if r["config"]["defense"]["_target_"].endswith("JPEG")]
     wanted = [r for r in jpeg if any(label in r["reported"]["row"] for label in labels)]
@@ -102,6 +106,8 @@ def test_pages_are_made_again_from_records(vqexp, store, tmp_path):
     assert all(line in again for line in table)
     assert "table=audit" in again
     assert "defense=jpeg" in again
+    assert f"'{surrogate}'\n" in again
+    assert "# with precision=bfloat16 besides: curve: restarts\n" in again
     assert [path.suffix for path in draw_curves(result, tmp_path / "curves")] == [".pdf", ".png"]
     members = [
         Member.from_counts(Store(store).load("counts", record["key"]).tensors)

@@ -22,13 +22,14 @@ class Audit(Table):
 
     judged: overrides of all rows but the gradients. strong: overrides of rows marked `strong`.
     curves: setting -> {values, series, overrides}. gradients: rows of `metric=gradients`.
-    without: parts of labels that are left out.
+    surrogate: overrides of the row of kind `transfer`. without: parts of labels that are left out.
     """
 
     judged: list[str] = field(default_factory=list)
     strong: list[str] = field(default_factory=list)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
     gradients: list[dict[str, Any]] = field(default_factory=list)
+    surrogate: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
 
     def all_rows(self) -> list[dict[str, Any]]:
@@ -36,6 +37,7 @@ class Audit(Table):
         rows = []
         for row in self.rows:
             own = [*self.judged, *(self.strong if row.get("strong") else []), *row.get("overrides", [])]
+            own += self.surrogate if row["kind"] == "transfer" else []
             own.append("dataset.n=${scale.audit.members}")
             rows.append({**row, "overrides": own})
         for name, curve in self.curves.items():

@@ -1,5 +1,8 @@
 """The page of an audit: the worst case first, then every member and the evidence."""
 
+import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +11,15 @@ from vqexp.errors import WorkError
 from vqexp.metrics import Member, WorstCase, proportion, worst_case
 from vqexp.reports.audit import KINDS, Audit
 from vqexp.reports.evidence import SETTINGS, Check, Finding, curve, evidence, verdict
-from vqexp.reports.summary import defense_name, interval, percent, provenance
+from vqexp.reports.summary import defense_name, in_low_precision, interval, percent, provenance
 from vqexp.store import Store, key_of
+
+# settings of the adversary that are a surrogate's
+SURROGATE = (
+    "classifier@",
+    "training@",
+    *(f"{plus}adversary.{name}" for plus in ("", "+") for name in ("classifier", "training", "seed")),
+)
 
 
 @dataclass(frozen=True)
@@ -207,6 +217,7 @@ def _weight(record: Mapping[str, Any]) -> tuple[int, str]:
 
 def _command(audit: Audit, records: Mapping[str, Mapping[str, Any]]) -> str:
     """What all rows were told, apart from what the audit itself tells them; FILE for a file."""
+    kinds = audit.kinds()
     rows = [record["overrides"] for record in records.values()]
     own = {*audit.common, *audit.judged, *audit.strong, "metric=gradients", "attack=none"}
     shared = [text for text in rows[0] if all(text in other for other in rows) and text not in own]
@@ -215,4 +226,15 @@ def _command(audit: Audit, records: Mapping[str, Mapping[str, Any]]) -> str:
         for text in dict.fromkeys(shared)
         if not text.startswith(("dataset.root=", "dataset.n="))  # n is the audit's own
     ]
-    return " ".join(["python run.py -m", f"table={audit.name}", *shown])
+    surrogate = [
+        text
+        for label, record in records.items()
+        for text in record["overrides"]
+        if kinds[label] == "transfer" and text.startswith(SURROGATE)
+    ]
+    if surrogate:
+        shown.append(shlex.quote(f"table.surrogate={json.dumps(surrogate)}"))
+    low = [label for label, record in records.items() if in_low_precision(record)]
+    names = dict.fromkeys(re.sub(r"^(curve: \w+) .*", r"\1", label) for label in low)
+    more = [f"    # with precision=bfloat16 besides: {'; '.join(names)}"] if names else []
+    return "\n".join([" ".join(["python run.py -m", f"table={audit.name}", *shown]), *more])

@@ -14,9 +14,9 @@ from PIL import Image
 from vqexp.reports.audit_page import AuditResult, headline
 from vqexp.reports.claims import WORDS
 from vqexp.reports.gather import Record, Section, classifier_name
-from vqexp.reports.markdown import figure_options, options
+from vqexp.reports.markdown import figure_options, options, origin
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
-from vqexp.reports.summary import interval, percent, provenance, shown
+from vqexp.reports.summary import interval, percent, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -84,7 +84,7 @@ def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
             for label in labels
         ],
         "options": told,
-        "provenance": provenance(section.records.values()) if section.records else "",
+        "provenance": origin(section) if section.records else "",
     }
 
 
@@ -132,7 +132,7 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
         "options": figure_options(drawn),
         "image": _embedded(png) if png else "",
         "provenance": [
-            f"f: {section.title}. {provenance(section.records.values())}"
+            f"f: {section.title}. {origin(section)}"
             for entry in drawn.entries
             for section in entry.sections[:1]
         ],

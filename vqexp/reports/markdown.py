@@ -8,7 +8,7 @@ from vqexp.reports.audit_page import AuditResult, headline
 from vqexp.reports.claims import WORDS
 from vqexp.reports.gather import Section
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
-from vqexp.reports.summary import interval, percent, provenance, shown
+from vqexp.reports.summary import interval, low_precision, percent, provenance, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 
 # the settings that a training's command names
@@ -93,7 +93,7 @@ def figure_section(drawn: Drawn) -> str:
     lines.append(f"![{figure.title}](figures/{png.name})" if png else "Nothing measured yet.")
     for entry in drawn.entries:
         for section in entry.sections[:1]:
-            lines += ["", f"f: {section.title}. {provenance(section.records.values())}"]
+            lines += ["", f"f: {section.title}. {origin(section)}"]
     return "\n".join([*lines, ""])
 
 
@@ -118,6 +118,11 @@ Frame solid and blue: f is right about the image; dotted and orange: it is wrong
 """
 
 
+def origin(section: Section) -> str:
+    """Where a section's numbers come from."""
+    return provenance(section.records.values()) + low_precision(section.records)
+
+
 def table_page(entry: Entry) -> str:
     """A table, once for each classifier; cells that were not run show what would run them."""
     table = entry.table
@@ -132,7 +137,7 @@ def table_page(entry: Entry) -> str:
                 place = (cell.row, cell.column)
                 if cell.row == row["label"] and (cell.quoted or place in section.places):
                     lines.append(_row(_cell_texts(table, section, cell, told)))
-        lines += ["", *([f"{provenance(section.records.values())}\n"] if section.records else [])]
+        lines += ["", *([f"{origin(section)}\n"] if section.records else [])]
     return "\n".join(lines)
 
 

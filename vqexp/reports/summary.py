@@ -107,15 +107,19 @@ def provenance(records: Collection[Mapping[str, Any]]) -> str:
     return (
         f"Commit {', '.join(commits)}; {', '.join(sorted({p['device'] for p in found}))}; "
         f"torch {', '.join(sorted({p['libraries']['torch'] for p in found}))}; {dates[0]} to {dates[-1]}; "
-        f"largest violation of the ball or the box {worst:.1e}.{_low_precision(records)}"
+        f"largest violation of the ball or the box {worst:.1e}."
     )
 
 
-def _low_precision(records: Collection[Mapping[str, Any]]) -> str:
-    """Which of the records need `precision=bfloat16` beside the command of all."""
-    cells = [record["reported"] for record in records if record["config"].get("precision") == "bfloat16"]
-    names = dict.fromkeys(f"{cell['row']}, {cell['column']}" for cell in cells if cell)
-    return f" With `precision=bfloat16` besides: {'; '.join(names)}." if names else ""
+def in_low_precision(record: Mapping[str, Any]) -> bool:
+    """Whether the attack saw f in less than float32."""
+    return record["config"].get("precision", "float32") != "float32"
+
+
+def low_precision(records: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
+    """Which cells (row, column) of a table were told `precision=bfloat16`, beside the command of all."""
+    cells = [", ".join(cell) for cell, record in records.items() if in_low_precision(record)]
+    return f" With `precision=bfloat16` besides: {'; '.join(cells)}." if cells else ""
 
 
 def print_summary(record: dict[str, Any], path: Any) -> None:
