@@ -293,10 +293,15 @@ def test_settings_are_checked(wrong):
         KLBound(**{**SETTINGS, **wrong})
 
 
-def test_from_the_command_line(vqexp):
-    status, out, _ = vqexp(
-        "metric=kl_bound", "scale=smoke", "training.epochs=1", "defense=prd", "dataset.n=2"
-    )
+def test_from_the_command_line(vqexp, tmp_path):
+    command = ("metric=kl_bound", "scale=smoke", "training.epochs=1", "defense=prd", "dataset.n=2")
+    status, out, _ = vqexp(*command)
     assert status == 0
     assert "an estimate, not a bound" in out
     assert " nats" in out
+    assert vqexp(*command, "attack.eps=0.4")[0] == 0
+    made = {
+        kind: len(list((tmp_path / "store" / kind).glob("*.safetensors")))
+        for kind in ("kl_clean", "kl_bound")
+    }
+    assert made == {"kl_clean": 1, "kl_bound": 2}  # what x has by itself serves all attacks

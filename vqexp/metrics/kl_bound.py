@@ -5,6 +5,9 @@ their distribution. So the figure stands beside its floor, what the same recipe 
 nothing to find.
 """
 
+from collections.abc import Iterator
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -26,6 +29,8 @@ class KLBound(Metric):
     of [0, 1] pixels squared. codebooks, assignments: for the second term, codebooks and draws of the noise
     tau for each, >= 1. votes: draws for the margin in Theorem 1, >= 1.
     """
+
+    VERSION = 2
 
     def __init__(
         self,
@@ -78,7 +83,14 @@ class KLBound(Metric):
             *(self.samples, self.montecarlo, self.components, self.regularization),
             *(self.codebooks, self.assignments, self.votes),
         ]
-        found = run.chunked("kl_bound", settings, lambda index: self._of_chunk(run, index), adversarial=True)
+        # what x has by itself serves all attacks on it
+        clean = run.chunked("kl_clean", settings, lambda index: self._of_clean(run, index), adversarial=False)
+        found = run.chunked(
+            "kl_bound", settings, lambda index: self._of_adversarial(run, index, clean), adversarial=True
+        )
+        found |= {
+            name: values for name, values in clean.items() if name.startswith("kl_") or name == "vote_margin"
+        }
         estimates = {
             name: average(values, "nats")
             for name, values in found.items()
@@ -95,62 +107,96 @@ class KLBound(Metric):
         )
         return Measurement(estimates, counts, {"note": note})
 
-    def _of_chunk(self, run: Run, index: int) -> dict[str, Tensor]:
-        clean, adversarial = run.inputs(index, False), run.inputs(index, True)
-        rows = run.chunks[index]
+    def _of_clean(self, run: Run, index: int) -> dict[str, Tensor]:
+        """For each x of a chunk: mixtures, floors, codebooks for the second term, margin of the votes."""
+        images, rows = run.inputs(index, False), run.chunks[index]
         ids, labels = run.images.ids[rows], run.images.labels[rows]
-        defense = run.defense
-        assert isinstance(defense, VectorQuantizer)
         parts = [
-            self._of_image(defense, x, other, int(image_id))
-            for x, other, image_id in zip(clean, adversarial, ids, strict=True)
+            self._floors(_quantizer(run), x, int(image_id)) for x, image_id in zip(images, ids, strict=True)
         ]
-        found = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
-        if isinstance(defense, PRD):
-            found["kl_second_term_limit"] = noise_limit(defense, clean, adversarial)
         votes = torch.cat(
             [
                 logits.argmax(2).cpu()
-                for logits in draws_of(defend(run.classifier, defense), clean, ids, self.votes)
+                for logits in draws_of(defend(run.classifier, run.defense), images, ids, self.votes)
             ]
         )
         right = (votes == labels).double().mean(0)
         wrong = torch.stack(
             [((votes == c) & (labels != c)).double().mean(0) for c in range(int(votes.max()) + 1)]
         )
-        return {name: values.cpu() for name, values in found.items()} | {"vote_margin": right - wrong.amax(0)}
+        return {**_stacked(parts), "vote_margin": right - wrong.amax(0)}
 
-    def _of_image(
-        self, defense: VectorQuantizer, x: Tensor, adversarial: Tensor, image_id: int
-    ) -> dict[str, Tensor]:
-        """Scalars for one image (C, H, W)."""
-        # three sample sets, all independent: x, x once more, x'
-        books = [
-            codebooks(defense, image, image_id, self.samples, first=number * self.samples)
-            for number, image in enumerate((x, x, adversarial))
+    def _floors(self, defense: VectorQuantizer, x: Tensor, image_id: int) -> dict[str, Tensor]:
+        """For one image (C, H, W), from two independent sample sets, of which the first one counts."""
+        books = [codebooks(defense, x, image_id, self.samples, first=i * self.samples) for i in (0, 1)]
+        generator = torch.Generator(x.device).manual_seed(image_id)
+        kept = books[0][: self.codebooks]
+        found = {"codebooks": kept, "kl_second_term_floor": self._second(defense, x, x, kept, generator)}
+        for covariance, fitted in self._mixtures(books, image_id):
+            one, other = fitted[:1], fitted[1:]
+            kl, error = mixture.divergence(one, other, self.montecarlo, generator)
+            found[f"kl_{covariance}_floor"], found[f"kl_{covariance}_floor_error"] = kl[0], error[0]
+            found |= {f"{covariance}_{name}": values[0] for name, values in vars(one).items()}
+        return found
+
+    def _of_adversarial(self, run: Run, index: int, clean: dict[str, Tensor]) -> dict[str, Tensor]:
+        """For each A(x) of a chunk: its divergences from x, of which `clean` says the rest."""
+        defense, rows = _quantizer(run), run.chunks[index]
+        images, adversarial = run.inputs(index, False), run.inputs(index, True)
+        known = [{name: values[i] for name, values in clean.items()} for i in range(rows.start, rows.stop)]
+        parts = [
+            self._divergences(defense, x, other, int(image_id), of_x)
+            for x, other, image_id, of_x in zip(images, adversarial, run.images.ids[rows], known, strict=True)
         ]
+        found = _stacked(parts)
+        if isinstance(defense, PRD):
+            found["kl_second_term_limit"] = noise_limit(defense, images, adversarial).cpu()
+        return found
+
+    def _divergences(
+        self, defense: VectorQuantizer, x: Tensor, other: Tensor, image_id: int, of_x: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Scalars for an image (C, H, W) and its adversarial one, from a sample set independent of `of_x`."""
+        books = [codebooks(defense, other, image_id, self.samples, first=2 * self.samples)]
+        generator = torch.Generator(x.device).manual_seed(2**32 + image_id)
+        of_x = {name: values.to(x.device) for name, values in of_x.items()}
+        found = {"kl_second_term": self._second(defense, x, other, of_x["codebooks"], generator)}
+        for covariance, q in self._mixtures(books, image_id):
+            p = mixture.Mixture(**{name: of_x[f"{covariance}_{name}"][None] for name in vars(q)})
+            kl, error = mixture.divergence(p, q, self.montecarlo, generator)
+            found[f"kl_{covariance}"], found[f"kl_{covariance}_error"] = kl[0], error[0]
+        return found
+
+    def _mixtures(self, books: list[Tensor], image_id: int) -> Iterator[tuple[str, mixture.Mixture]]:
+        """For each kind of covariance, mixtures of the sample sets (n, k, d)."""
         points = torch.stack([ordered(each) for each in books])
         start = mixture.k_means_labels(points, self.components, Draw("call", image_id))
-        generator = torch.Generator(x.device).manual_seed(image_id)
-        found = {}
+        fit = partial(mixture.fit, points, start, self.components, regularization=self.regularization)
         for covariance in mixture.COVARIANCES:
-            fitted = mixture.fit(
-                points, start, self.components, covariance=covariance, regularization=self.regularization
-            )
-            means, errors = mixture.divergence(fitted[:1], fitted[1:], self.montecarlo, generator)
-            found[f"kl_{covariance}_floor"], found[f"kl_{covariance}"] = means
-            found[f"kl_{covariance}_floor_error"], found[f"kl_{covariance}_error"] = errors
-        for name, other in (("kl_second_term", adversarial), ("kl_second_term_floor", x)):
-            found[name] = second_term(
-                defense,
-                torch.stack([x, other]),
-                books[0][: self.codebooks],
-                draws=self.assignments,
-                components=self.components,
-                regularization=self.regularization,
-                generator=generator,
-            )
-        return found
+            yield covariance, fit(covariance=covariance)
+
+    def _second(
+        self, defense: VectorQuantizer, x: Tensor, other: Tensor, books: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        return second_term(
+            defense,
+            torch.stack([x, other]),
+            books,
+            draws=self.assignments,
+            components=self.components,
+            regularization=self.regularization,
+            generator=generator,
+        )
+
+
+def _quantizer(run: Run) -> VectorQuantizer:
+    assert isinstance(run.defense, VectorQuantizer)
+    return run.defense
+
+
+def _stacked(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of all images, on the CPU."""
+    return {name: torch.stack([part[name] for part in parts]).cpu() for name in parts[0]}
 
 
 def codebooks(defense: VectorQuantizer, x: Tensor, image_id: int, n: int, first: int = 0) -> Tensor:
