@@ -10,6 +10,8 @@ import pytest
 
 from vqexp import results
 from vqexp.errors import ConfigError
+from vqexp.reports.gather import Section
+from vqexp.reports.markdown import options
 from vqexp.reports.report import write
 from vqexp.reports.table import all_tables, load_table, read_table
 
@@ -93,6 +95,24 @@ def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path):
     assert "With `precision=bfloat16` besides: RandDisc (s=1, k=25), pgd." in page
     line = next(line for line in page.splitlines() if line.startswith("| RandDisc (s=1, k=25) | pgd"))
     assert line.endswith("| 2 | 24 |")
+
+
+def test_the_command_names_the_recipe_of_an_f_trained_beside_a_given_one():
+    config = {"scale": {"name": "cpu", "runs": 2, "n": 8}, "dataset": {"n": 8}, "metric": {"runs": 2}}
+    recipe = {"epochs": 1, "lr": 0.02, "start": "0123"}
+    identities = (
+        {"_target_": "f", "checkpoint": "0123"},
+        {"_target_": "f", "training": recipe, "data": [500, 0, ""]},
+    )
+    records = {
+        (name, "pgd"): {"config": config, "classifier": identity, "overrides": []}
+        for name, identity in zip(("RandDisc (s=1, k=25)", "pRD (s=2, k=25)"), identities, strict=True)
+    }
+    section = Section(("f, checkpoint 0123", "f, trained"), records, frozenset(records))
+    assert options(table("vq_table2"), section) == (
+        "scale=cpu classifier.checkpoint=FILE training.epochs=1 training.lr=0.02 ++training.start=FILE "
+        "dataset.train_n=500"
+    )
 
 
 def test_smoke_runs_are_refused_as_measurements(store, tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vqexp.config import CONF
 from vqexp.reports.audit_page import AuditResult, headline
@@ -142,21 +143,23 @@ def table_page(entry: Entry) -> str:
 
 
 def options(table: Table, section: Section) -> str:
-    """The overrides beside the table's own that give these records; those of a shared f only if it is one."""
+    """The overrides beside the table's own that give these records; a recipe only if the trained share it."""
     cells = section.records
     if not cells:
         return "scale=cpu"
-    record = next(iter(cells.values()))
-    config, identity = record["config"], record["classifier"]
+    config = next(iter(cells.values()))["config"]
     told = {text for r in cells.values() for text in r.get("overrides", ()) if text.startswith("scale.")}
     found = [f"scale={config['scale']['name']}", *sorted(told)]
-    if identity.get("checkpoint"):
-        several = len({r["classifier"].get("checkpoint") for r in cells.values()}) > 1
-        found.append(CHECKPOINTS if several else "classifier.checkpoint=FILE")
-    elif "training" in identity and len(section.classifiers) == 1:
-        found.append(f"classifier={identity['_target_'].rsplit('.', 1)[-1]}")
-        recipe = identity["training"]
-        found += [f"training.{name}={recipe[name]}" for name in RECIPE if name in recipe]
+    identities = [record["classifier"] for record in cells.values()]
+    given = {identity["checkpoint"] for identity in identities if identity.get("checkpoint")}
+    trained = [identity for identity in identities if "training" in identity]
+    recipes = [_recipe(identity) for identity in trained]
+    if given:
+        found.append(CHECKPOINTS if len(given) > 1 else "classifier.checkpoint=FILE")
+    elif trained and len(section.classifiers) == 1:
+        found.append(f"classifier={trained[0]['_target_'].rsplit('.', 1)[-1]}")
+    if recipes and (given or len(section.classifiers) == 1) and all(r == recipes[0] for r in recipes):
+        found += recipes[0]
     counts = {
         f"dataset.n={config['dataset']['n']}": {r["config"]["dataset"]["n"] for r in cells.values()},
         f"metric.runs={config['metric'].get('runs')}": {
@@ -167,6 +170,16 @@ def options(table: Table, section: Section) -> str:
     usual |= {f"dataset.n={record['config']['scale']['n']}" for record in cells.values()}
     found += [option for option, values in counts.items() if option not in usual and len(values) == 1]
     return " ".join(found)
+
+
+def _recipe(identity: Mapping[str, Any]) -> list[str]:
+    """The overrides that train such an f."""
+    recipe = identity["training"]
+    found = [f"training.{name}={recipe[name]}" for name in RECIPE if name in recipe]
+    # tables have cells without such a training too, whose settings know no start
+    found += ["++training.start=FILE"] if recipe.get("start") else []
+    images = identity["data"][0]
+    return found + ([f"dataset.train_n={images}"] if images else [])
 
 
 def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[str]:
