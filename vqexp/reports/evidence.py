@@ -85,7 +85,8 @@ def _against_others(findings: Mapping[str, Finding], counted: Sequence[str]) -> 
             Check(
                 f"white-box is at least as strong as: {label}",
                 more <= max(TOLERANCE, 2 * error),
-                f"white-box leaves {_points(more)} more accuracy (standard error {_points(error)})",
+                f"white-box leaves {_points(abs(more))} {'more' if more > 0 else 'less'} accuracy "
+                f"(standard error {_points(error)})",
                 masking=True,
             )
         )
@@ -106,7 +107,8 @@ def _curves(findings: Mapping[str, Finding]) -> list[Check]:
             continue
         drop, error = gap(before, last)
         name = f"more {'draws' if setting == 'samples' else setting} no longer help"
-        detail = f"the last increase, to {value:g}, takes {_points(drop)} (standard error {_points(error)})"
+        change = f"{'takes' if drop >= 0 else 'adds'} {_points(abs(drop))}"
+        detail = f"the last increase, to {value:g}, {change} (standard error {_points(error)})"
         checks.append(Check(name, drop <= max(TOLERANCE, 2 * error), detail))
     return checks
 
