@@ -12,6 +12,7 @@ from vqexp.reports.audit import KINDS, load_audit
 from vqexp.reports.audit_curves import draw_curves
 from vqexp.reports.audit_page import all_audits, audit_page
 from vqexp.reports.evidence import Check, verdict
+from vqexp.reports.summary import size_of
 from vqexp.reports.table import AUDIT, read_settings
 from vqexp.store import Store
 
@@ -88,6 +89,13 @@ def test_without_autoattack_it_agrees_with_autoattack(vqexp, store):
     expected = 100 * standard["metrics.robust_accuracy.mean"]
     assert 10 < expected < 90
     assert abs(worst - expected) <= 1
+
+
+@pytest.mark.parametrize(
+    ("eps", "text"), [(8 / 255, "8/255"), (0.3, "0.3"), (51 / 255, "0.2"), (0, "0"), (0.5 / 255, "0.001961")]
+)
+def test_an_eps_is_written_as_papers_do(eps, text):
+    assert size_of(eps) == text
 
 
 def test_pages_are_made_again_from_records(vqexp, store, tmp_path):

@@ -11,7 +11,7 @@ from vqexp.errors import WorkError
 from vqexp.metrics import Member, WorstCase, proportion, worst_case
 from vqexp.reports.audit import KINDS, Audit
 from vqexp.reports.evidence import SETTINGS, Check, Finding, curve, evidence, verdict
-from vqexp.reports.summary import defense_name, in_low_precision, interval, percent, provenance
+from vqexp.reports.summary import defense_name, in_low_precision, interval, percent, provenance, size_of
 from vqexp.store import Store, key_of
 
 # settings of the adversary that are a surrogate's
@@ -39,7 +39,7 @@ def read_audit(
     """From the records of its rows, by label; raises `WorkError` if a record's counts have gone."""
     kinds = audit.kinds()
     findings = {
-        label: Finding(kinds[label], record, _member(record, store)) for label, record in records.items()
+        label: Finding(kinds[label], record, *_members_of(record, store)) for label, record in records.items()
     }
     counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
     members = [member for label in counted if (member := findings[label].member)]
@@ -47,12 +47,15 @@ def read_audit(
     return AuditResult(findings, counted, worst, evidence(findings, counted, worst), left_out)
 
 
-def _member(record: Mapping[str, Any], store: Store) -> Member | None:
+def _members_of(record: Mapping[str, Any], store: Store) -> list[Member | None]:
+    """What is known of the record's images attacked, and not attacked."""
     artifact = store.load("counts", record["key"])
     if artifact is None:
         raise WorkError(f"{store.path('counts', record['key'])} has gone; run the audit again")
-    attacked = "adversarial_report_outcomes" in artifact.tensors
-    return Member.from_counts(artifact.tensors) if attacked else None
+    return [
+        Member.from_counts(artifact.tensors, kind) if f"{kind}_report_outcomes" in artifact.tensors else None
+        for kind in ("adversarial", "natural")
+    ]
 
 
 def audit_page(result: AuditResult, command: str, picture: str | None = None) -> str:
@@ -113,7 +116,7 @@ def headline(result: AuditResult) -> dict[str, str]:
     return {
         "defense": defense_name(config["defense"]),
         "dataset": config["dataset"]["name"],
-        "eps": f"{config['dataset']['eps']:.4g}",
+        "eps": size_of(config["dataset"]["eps"]),
         "natural": percent(natural[0]) if natural else "",
         "worst": percent(estimates["mean"]) if estimates else "",
         "interval": interval(estimates["mean"]) if estimates else "",
@@ -175,10 +178,11 @@ def _curves(result: AuditResult) -> list[str]:
         if len(points) < 2:
             continue
         estimates = [proportion(member.outcomes).to_dict() for _, member in points]
+        values = [size_of(value) if setting == "eps" else f"{value:g}" for value, _ in points]
         lines += [
             f"## Robust accuracy by {setting} (n {estimates[0]['n']})",
             "",
-            "| " + " | ".join([setting, *(f"{value:.4g}" for value, _ in points)]) + " |",
+            "| " + " | ".join([setting, *values]) + " |",
             "| --- " * (len(points) + 1) + "|",
             "| " + " | ".join(["%", *(percent(estimate) for estimate in estimates)]) + " |",
             "",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqexp.metrics import Member, WorstCase, gap, worst_case
+from vqexp.reports.summary import size_of
 
 NEAR_ZERO = 0.05  # accuracy that counts as fallen
 TOLERANCE = 0.02  # a change in accuracy that counts as none
@@ -19,11 +20,12 @@ FEW_ZEROS = 0.01  # images whose gradient may vanish
 
 @dataclass(frozen=True)
 class Finding:
-    """One row of an audit. member: None where the row is no attack."""
+    """One row of an audit. member, natural: its images attacked and not; None where the row has none."""
 
     kind: str
     record: Mapping[str, Any]
     member: Member | None
+    natural: Member | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _curves(findings: Mapping[str, Finding]) -> list[Check]:
         accuracy = float(last.outcomes.double().mean())
         if setting == "eps":
             name, holds = "accuracy falls to (near) zero as eps grows", accuracy <= NEAR_ZERO
-            checks.append(Check(name, holds, f"{100 * accuracy:.1f} % at eps {value:.3g}", masking=True))
+            checks.append(Check(name, holds, f"{100 * accuracy:.1f} % at eps {size_of(value)}", masking=True))
             continue
         drop, error = gap(before, last)
         name = f"more {'draws' if setting == 'samples' else setting} no longer help"
@@ -114,13 +116,15 @@ def _curves(findings: Mapping[str, Finding]) -> list[Check]:
 
 
 def curve(findings: Mapping[str, Finding], setting: str) -> list[tuple[float, Member]]:
-    """(value, worst case of the series) along a setting, in order."""
+    """(value, worst case of the series) along a setting, in order; along eps from 0, without attack."""
     group = "adversary" if setting == "samples" else "attack"
     points: dict[float, list[Member]] = {}
     for finding in findings.values():
         if finding.kind == f"curve {setting}":
             value = float(finding.record["config"][group][setting])
             points.setdefault(value, []).append(_member(finding))
+            if setting == "eps" and finding.natural:
+                points[0.0] = [finding.natural]
     return [(value, worst_case(members).member) for value, members in sorted(points.items())]
 
 

@@ -1,5 +1,6 @@
 """The small table that a run prints."""
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -98,6 +99,12 @@ def interval(estimate: Mapping[str, Any]) -> str:
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def size_of(eps: float) -> str:
+    """An eps in [0, 1] pixels as papers write it: `8/255`, `0.3`."""
+    steps = round(255 * eps)
+    return f"{steps}/255" if 0 < steps <= 32 and math.isclose(255 * eps, steps) else f"{eps:.4g}"
+
+
 def provenance(records: Collection[Mapping[str, Any]]) -> str:
     """Commits, devices, versions, dates, and how far an attack ever left the ball or the box."""
     found = [record["provenance"] for record in records]
@@ -126,7 +133,7 @@ def print_summary(record: dict[str, Any], path: Any) -> None:
     """The record's main figures, and as the last line `record: PATH`."""
     config = record["config"]
     attack = config["attack"]["_target_"].rsplit(".", 1)[-1]
-    attack += f" at eps {config['attack']['eps']:.4g}" if "eps" in config["attack"] else ""
+    attack += f" at eps {size_of(config['attack']['eps'])}" if "eps" in config["attack"] else ""
     table = Table(
         title=f"{config['dataset']['name']}: {defense_name(config['defense'])} against {attack}",
         title_justify="left",
