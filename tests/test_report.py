@@ -10,6 +10,7 @@ import pytest
 
 from vqexp import results
 from vqexp.errors import ConfigError
+from vqexp.reports.figure import figure_path, read_figure
 from vqexp.reports.gather import Section
 from vqexp.reports.markdown import options
 from vqexp.reports.report import write
@@ -152,3 +153,10 @@ def test_reported_values_are_the_papers():
     assert cells["pRD (s=2, k=25)", "natural"] == [79.43, 0.11]
     cells = {(cell.row, cell.column): cell.reported for cell in table("vq_table1").cells(quoted=True)}
     assert cells["swRD (s=2, k=2)", "pgd"] == [97.07, 0.06]
+
+
+def test_an_f_trained_behind_a_defense_is_that_defenses_own():
+    figure = read_figure(figure_path("arxiv_figure8"))
+    setups = {cell.series: cell.setup for cell in figure.table.cells() if cell.panel == "CIFAR-10"}
+    assert setups["pRD"] == setups["swRD"]
+    assert len({setups[name] for name in ("pRD", "t-pRD", "t-swRD")}) == 3

@@ -42,8 +42,13 @@ class Cell:
 
     @property
     def setup(self) -> tuple[str, ...]:
-        """Dataset and, where the cell names one, classifier: cells that can share an f."""
-        groups = ("dataset=", "classifier=", "classifier.name=", "training=")
+        """Dataset and, where the cell names one, classifier: cells that can share an f.
+
+        With a training of its own, the defense too: f may be trained behind it.
+        """
+        groups: tuple[str, ...] = ("dataset=", "classifier=", "classifier.name=", "training=")
+        if any(override.startswith("training=") for override in self.overrides):
+            groups += ("defense",)
         return tuple(override for override in self.overrides if override.startswith(groups))
 
 
