@@ -234,8 +234,8 @@ def test_how_an_estimate_reads():
     ("metric", "adversary", "n"),
     [
         ("accuracy", "oblivious", 2000),
-        ("certified", "oblivious", 64),
-        ("certified", "eot", 64),
+        ("certified", "oblivious", 16),
+        ("certified", "eot", 16),
         ("gradients", "eot", 128),
         ("kl_bound", "oblivious", 2),
     ],
