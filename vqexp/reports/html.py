@@ -140,8 +140,8 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
 
 
 def _embedded(picture: Path) -> str:
-    """A PNG as a data address, so that the page needs no other file; in 256 colors, a third of the bytes."""
+    """A PNG as a data address, so that the page needs no other file; in 128 colors, a third of the bytes."""
     small = BytesIO()
     with Image.open(picture) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
