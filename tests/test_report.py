@@ -98,6 +98,34 @@ def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path):
     assert line.endswith("| 2 | 24 |")
 
 
+def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path):
+    folder, other = tmp_path / "results", tmp_path / "other"
+    rows = ["no attack", "PGD, cross-entropy"]
+    audit = ["-m", "table=audit", "defense=jpeg", "scale=cpu", *SMALL[:1], "scale.audit.members=8"]
+    assert vqexp(*audit, f"table.only_rows={json.dumps(rows)}")[0] == 0
+    write(store, folder)
+    first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert str(tmp_path) not in (folder / "records.jsonl").read_text()
+
+    # the same from no store at all, but for the figures' dates
+    write(tmp_path / "none", folder)
+    assert all(
+        path.read_bytes() == then for path, then in first.items() if path.suffix not in (".pdf", ".png")
+    )
+
+    # one more cell, and fewer rows of the audit, from another store
+    more = ["dataset.n=24", "table.only_columns=[pgd]", "scale=cpu"]
+    assert vqexp(*TABLE, *SMALL, *more, store=other)[0] == 0
+    assert vqexp(*audit, "table.only_rows=[no attack]", store=other)[0] == 0
+    write(other, folder)
+    page = (folder / "README.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("| RandDisc (s=1, k=25) |")]
+    assert [line.split(" | ")[-1] for line in lines if "python" not in line] == ["16 |", "24 |"]
+    kept = [path for path in first if path.parent.name == "audits" and path.suffix == ".md"]
+    assert [path.read_bytes() for path in kept] == [first[path] for path in kept] != []
+    assert len(results.load(folder / "records.jsonl")) == 2
+
+
 def test_the_command_names_the_recipe_of_an_f_trained_beside_a_given_one():
     config = {"scale": {"name": "cpu", "runs": 2, "n": 8}, "dataset": {"n": 8}, "metric": {"runs": 2}}
     recipe = {"epochs": 1, "lr": 0.02, "start": "0123"}

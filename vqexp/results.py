@@ -14,17 +14,24 @@ def default_root() -> Path:
     return Path(os.environ.get("VQEXP_HOME") or "results/store")
 
 
-def records(root: str | Path | None = None) -> list[dict[str, Any]]:
-    """The records of a store as plain data, in the order of their keys."""
-    folder = Path(root or default_root()) / "records"
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*.json"))]
+def records(source: str | Path | None = None) -> list[dict[str, Any]]:
+    """The records of a store, or of a file with one a line such as `results/records.jsonl`, as plain data.
+
+    In the order of their keys; none if there is no such store or file.
+    """
+    source = Path(source or default_root())
+    if source.suffix == ".jsonl":
+        lines = source.read_text().splitlines() if source.exists() else []
+        return [json.loads(line) for line in lines]
+    return [json.loads(path.read_text()) for path in sorted((source / "records").glob("[!.]*.json"))]
 
 
-def load(root: str | Path | None = None) -> "pd.DataFrame":
+def load(source: str | Path | None = None) -> "pd.DataFrame":
     """One row a record, columns such as `config.defense.k` and `metrics.robust_accuracy.mean`.
 
-    root: the store; by default `VQEXP_HOME` or `results/store`. An empty store gives an empty table.
+    source: a store, by default `VQEXP_HOME` or `results/store`, or a file with a record a line. An empty one
+    gives an empty table.
     """
     import pandas as pd  # slow to import, and not needed by a run
 
-    return pd.json_normalize(records(root))
+    return pd.json_normalize(records(source))

@@ -11,9 +11,9 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image
 
-from vqexp.reports.audit_page import AuditResult, headline
 from vqexp.reports.claims import WORDS
 from vqexp.reports.gather import Record, Section, classifier_name
+from vqexp.reports.kept import AuditPage
 from vqexp.reports.markdown import figure_options, options, origin
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, percent, shown
@@ -22,8 +22,8 @@ from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
-def page(material: Material, audits: Mapping[str, tuple[AuditResult, str]], folder: Path) -> str:
-    """All of `index.html`. audits: name -> (result, page in Markdown); folder: of their pictures."""
+def page(material: Material, audits: Mapping[str, AuditPage], folder: Path) -> str:
+    """All of `index.html`. audits: by name; folder: of their pictures."""
     claims: dict[str, list[Claim]] = {word: [] for word in WORDS}
     for claim in material.claims:
         claims[claim.measured.word].append(claim)
@@ -39,18 +39,18 @@ def page(material: Material, audits: Mapping[str, tuple[AuditResult, str]], fold
             sum(len(entry.sections[0].records) for entry in entries if entry.sections),
             sum(len(entry.table.cells()) for entry in entries),
         ),
-        audits=[_audit(name, result, text, folder) for name, (result, text) in audits.items()],
+        audits=[_audit(name, audit, folder) for name, audit in audits.items()],
         tables=[_table(entry) for entry in material.tables],
         figures=[_figure(drawn) for drawn in material.figures],
     )
 
 
-def _audit(name: str, result: AuditResult, text: str, folder: Path) -> dict[str, Any]:
-    body = MARKDOWN.render(text.split("\n", 1)[1])
+def _audit(name: str, audit: AuditPage, folder: Path) -> dict[str, Any]:
+    body = MARKDOWN.render(audit.text.split("\n", 1)[1])
     picture = folder / f"{name}.png"
     if picture.exists():
         body = body.replace(f'src="{picture.name}"', f'src="{_embedded(picture)}"')
-    return {"name": name, "page": body, **headline(result)}
+    return {"name": name, "page": body, **audit.head}
 
 
 def _table(entry: Entry) -> dict[str, Any]:

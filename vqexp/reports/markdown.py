@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from vqexp.config import CONF
-from vqexp.reports.audit_page import AuditResult, headline
 from vqexp.reports.claims import WORDS
 from vqexp.reports.gather import Section
+from vqexp.reports.kept import AuditPage
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, low_precision, percent, provenance, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
@@ -46,8 +46,8 @@ the intervals. *n*: images. What is not measured stands at the end.
 """
 
 
-def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, tuple[AuditResult, str]]) -> str:
-    """All of `README.md`. audits: name -> (result, page)."""
+def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, AuditPage]) -> str:
+    """All of `README.md`. audits: by name."""
     parts = [HEADER, claims_section(material.claims), audits_section(audits)]
     parts += [table_page(entry) for entry in material.tables]
     parts += [figure_section(drawn) for drawn in material.figures]
@@ -55,7 +55,7 @@ def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, tupl
     return "\n".join(parts)
 
 
-def audits_section(audits: Mapping[str, tuple[AuditResult, str]]) -> str:
+def audits_section(audits: Mapping[str, AuditPage]) -> str:
     """The worst case of every audit, with its page."""
     if not audits:
         return ""
@@ -63,8 +63,8 @@ def audits_section(audits: Mapping[str, tuple[AuditResult, str]]) -> str:
     headings = ("defense", "data", "eps", "no attack", "worst case", "95 % interval", "majority vote")
     lines = ["\n## Audits: once the attacker knows the defense\n", AUDITS_HEADER]
     lines += [_row((*headings, "every draw", "checks held", "n")), _row(["---"] * 10)]
-    for name, (result, _) in audits.items():
-        head = headline(result)
+    for name, audit in audits.items():
+        head = audit.head
         lines.append(_row((f"[{head['defense']}](audits/{name}.md)", *(head[key] for key in names))))
     return "\n".join([*lines, ""])
 

@@ -97,14 +97,14 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
 
 
 def _files(figure: Figure, points: Sequence[Point], store: Path, folder: Path) -> list[Path]:
-    """The drawing, made from the points, or, of pictures, as the sweep left it in the store."""
+    """The drawing, made from the points; of pictures, as a sweep left it in the store, or a report here."""
     if figure.kind == "schematic":
         return draw_schematic(figure, folder)
     if figure.kind != "pictures":
         return draw(figure, points, folder)
     found = [store / "figures" / f"{figure.name}.{ending}" for ending in ("pdf", "png")]
     if not all(path.exists() for path in found):
-        return []
+        return [folder / path.name for path in found if (folder / path.name).exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return [_copied(path, folder / path.name) for path in found]
 

@@ -1,18 +1,26 @@
-"""`results/`: every table and figure, reported beside measured, from a store's records."""
+"""`results/`: every table and figure, reported beside measured, from records: a store's and its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from vqexp import results
 from vqexp.config import CONF
 from vqexp.errors import ConfigError
 from vqexp.reports import html, latex, markdown
 from vqexp.reports.audit import load_audit
 from vqexp.reports.audit_curves import draw_curves
-from vqexp.reports.audit_page import AuditResult, all_audits, audit_page
-from vqexp.reports.gather import Section, classifier_name
+from vqexp.reports.audit_page import all_audits, audit_page, headline
+from vqexp.reports.gather import Record, Section, classifier_name
+from vqexp.reports.kept import (
+    AUDITS,
+    RECORDS,
+    AuditPage,
+    audits_text,
+    kept_audits,
+    measurements,
+    records_text,
+)
 from vqexp.reports.material import gather
 from vqexp.reports.summary import scale_of
 from vqexp.reports.table import AUDIT, read_settings
@@ -22,10 +30,11 @@ from vqexp.store import Store, write_atomically
 def write(store: str | Path, folder: str | Path) -> list[Path]:
     """Write `README.md`, `index.html`, and a CSV and a LaTeX file a table into `folder`; returns the files.
 
-    Smoke runs are refused as measurements. Raises `ConfigError` if the store has no others.
+    What an earlier report left in `folder` counts beside the store (`vqexp.reports.kept`). Smoke runs are
+    refused as measurements. Raises `ConfigError` if there are no others.
     """
     folder = Path(folder)
-    records = [record for record in results.records(store) if not record["smoke"] and record["reported"]]
+    records = measurements(store, folder)
     if not records:
         raise ConfigError(f"{store} has no records of tables; `make reproduce-tables` makes them")
     material = gather(records, Path(store), folder)
@@ -37,15 +46,12 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
             texts[f"{entry.table.name}.csv"] = frame.to_csv(index=False)
     for entry in material.tables:
         texts[f"tables/{entry.table.name}.tex"] = latex.page(entry)
+    texts[RECORDS] = records_text(section for entry in entries for section in entry.sections)
     pictures = sorted(folder.glob("pictures/*.png"))
-    audit = load_audit(read_settings(CONF / "table" / f"{AUDIT}.yaml"))
-    audits: dict[str, tuple[AuditResult, str]] = {}
-    drawn = []
-    for name, (result, command) in all_audits(audit, records, Store(store)).items():
-        curves = draw_curves(result, folder / "audits" / name)
-        drawn += curves
-        audits[name] = result, audit_page(result, command, f"{name}.png" if curves else None)
-    texts |= {f"audits/{name}.md": text for name, (_, text) in audits.items()}
+    audits, drawn = _audits(records, Store(store), folder)
+    if audits:
+        texts[AUDITS] = audits_text(audits)
+    texts |= {f"audits/{name}.md": audit.text for name, audit in audits.items()}
     texts["README.md"] = markdown.page(material, pictures, audits)
     texts["index.html"] = html.page(material, audits, folder / "audits")
     for name, text in texts.items():
@@ -53,6 +59,21 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
         write_atomically(folder / name, text.encode())
     drawn += [path for figure in material.figures for path in figure.files]
     return drawn + [folder / name for name in texts]
+
+
+def _audits(records: Sequence[Record], store: Store, folder: Path) -> tuple[dict[str, AuditPage], list[Path]]:
+    """All audits by name, and the curves drawn; a kept one stays until as many rows were run anew."""
+    audits, drawn = kept_audits(folder), []
+    audit = load_audit(read_settings(CONF / "table" / f"{AUDIT}.yaml"))
+    for name, (result, command) in all_audits(audit, records, store).items():
+        rows = len(result.findings)
+        if name in audits and audits[name].rows > rows:
+            continue
+        curves = draw_curves(result, folder / "audits" / name)
+        drawn += curves
+        text = audit_page(result, command, f"{name}.png" if curves else None)
+        audits[name] = AuditPage(headline(result), text, rows)
+    return dict(sorted(audits.items())), drawn
 
 
 def table_frame(sections: Sequence[Section]) -> pd.DataFrame:
