@@ -52,7 +52,8 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     `panels` and `series` are lists of {label, overrides, x}, x a list of values; every x value becomes a
     row through `x.overrides`, in which X stands for it. A series' `by_panel` has overrides for some panels.
     `at_zero` {metric, overrides} adds the point x = 0 to each series, where it is measured in another way.
-    `reported` maps row labels to {column: [mean, std]}. Raises `ConfigError` for what does not fit.
+    `reported` maps row labels to {column: [mean, std]}; `grid` is the table's. Raises `ConfigError` for what
+    does not fit.
     """
     left = dict(settings)
     kind = left.get("kind")
@@ -71,6 +72,7 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     require(not unknown, f"figure.reported has rows that do not exist: {'; '.join(sorted(unknown))}")
     columns, common = left.pop("columns", None) or {}, left.pop("common", None) or []
     chosen = {name: left.pop(name, None) for name in ("only_rows", "only_columns")}
+    chosen["grid"] = left.pop("grid", False)
     table = None
     if columns:
         texts = {name: left[name] for name in ("name", "title", "source")}

@@ -168,7 +168,7 @@ def options(table: Table, section: Section) -> str:
     }
     usual = {f"metric.runs={config['scale']['runs']}", "metric.runs=None", *table.common}
     usual |= {f"dataset.n={record['config']['scale']['n']}" for record in cells.values()}
-    if any("scale.grid" in text for text in table.common):
+    if table.grid:
         grid = config["scale"].get("grid", {})
         usual |= {f"dataset.n={grid.get('n')}", f"metric.runs={grid.get('runs')}"}
     found += [option for option, values in counts.items() if option not in usual and len(values) == 1]

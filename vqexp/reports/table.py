@@ -14,6 +14,7 @@ from vqexp.config import CONF
 from vqexp.errors import ConfigError, one_of, require
 from vqexp.reports.summary import interval, scale_of, shown
 
+GRID = ("dataset.n='${least:${scale.n},${scale.grid.n}}'", "metric.runs=${scale.grid.runs}")
 AUDIT = "audit"  # `conf/table/audit.yaml` describes attacks on any defense (vqexp.reports.audit)
 
 
@@ -60,7 +61,8 @@ class Table:
     hold for this one too. rows: label -> {overrides, reported: {column: [mean, std]}}; a row's `metric`
     replaces its columns'. A row with `quoted: true` quotes other papers and is not run; `training` then
     names the training that would measure it. claims: what the paper says of the numbers
-    (`vqexp.reports.claims`). only_rows, only_columns: null, or those to run; rows by their label or, if it
+    (`vqexp.reports.claims`). grid: it has many cells, each of as many images and runs as the scale's `grid`
+    says. only_rows, only_columns: null, or those to run; rows by their label or, if it
     is no row's, by a part of it.
     """
 
@@ -72,6 +74,7 @@ class Table:
     rows: list[dict[str, Any]]
     only_rows: list[str] | None = None
     only_columns: list[str] | None = None
+    grid: bool = False
     notes: list[str] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
 
@@ -100,7 +103,8 @@ class Table:
     def _cell(self, row: Mapping[str, Any], name: str, column: Mapping[str, Any]) -> Cell:
         reported = row.get("reported", {}).get(column.get("reported_as", name))
         metric = row.get("metric", column["metric"])
-        overrides = [*self.common, *row.get("overrides", []), *column.get("overrides", [])]
+        common = [*self.common, *(GRID if self.grid else ())]
+        overrides = [*common, *row.get("overrides", []), *column.get("overrides", [])]
         mean, std = [*(reported or []), None, None][:2]
         claim = {
             "table": self.name,
