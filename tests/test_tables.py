@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -13,13 +14,14 @@ from vqexp.config import CONF, register_resolvers, resolved
 from vqexp.errors import ConfigError, MissingError
 from vqexp.pipeline import prepare
 from vqexp.reports.claims import CHECKS, judge
-from vqexp.reports.figure import all_figures, load_figure
+from vqexp.reports.figure import all_figures, figure_path, load_figure
 from vqexp.reports.gather import figure_points, reported_points
 from vqexp.reports.plan import make_plan
 from vqexp.reports.points import Point
 from vqexp.reports.schematic import DISJOINT, OVERLAPPING, patch_corners
 from vqexp.reports.smoke import smoke
-from vqexp.reports.table import all_tables
+from vqexp.reports.sweep_end import finish
+from vqexp.reports.table import all_tables, read_settings
 
 register_resolvers()
 FIGURES = {figure.name: figure for figure in all_figures()}
@@ -330,6 +332,21 @@ def test_a_figure_of_pictures_at_smoke_scale(vqexp, tmp_path):
     assert " dB" in out
     for ending in ("pdf", "png"):
         assert (tmp_path / "store/figures/smoke" / f"arxiv_figure1.{ending}").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("chosen", "folder"), [(None, ""), (["s=1"], "part")])
+def test_a_part_of_a_figure_is_not_drawn_in_the_place_of_the_whole(tmp_path, chosen, folder):
+    settings = read_settings(figure_path("arxiv_figure4"))
+    figure = load_figure({**settings, "only_rows": chosen, "only_columns": None})
+    estimate = {"mean": 0.5, "std": 0.0, "runs": 1, "n": 8, "ci95": [0.2, 0.8]}
+    record = tmp_path / "record.json"
+    record.write_text(
+        json.dumps({"metrics": dict.fromkeys(("natural_accuracy", "robust_accuracy"), estimate)})
+    )
+    places = [(table, cell, str(record)) for table in figure.tables for cell in table.cells()]
+    finish(figure.tables, figure, places, tmp_path, smoke=False)
+    drawn = {path.relative_to(tmp_path / "figures") for path in tmp_path.rglob("*.png")}
+    assert drawn == {Path(folder) / "arxiv_figure4.png"}
 
 
 def test_cells_whose_weights_are_missing_are_left_out(vqexp, monkeypatch, tmp_path):

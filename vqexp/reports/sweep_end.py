@@ -21,9 +21,10 @@ def finish(
     root: str | Path,
     smoke: bool,
 ) -> None:
-    """Print tables and claims, and write the figure under `root`/figures (smoke runs: figures/smoke).
+    """Print tables and claims, and write the figure under `root`/figures.
 
-    places: (table, cell, path of its record).
+    In smoke runs under figures/smoke, and where not all rows were wanted under figures/part, so that a part
+    never stands for the whole. places: (table, cell, path of its record).
     """
     records: dict[str, Mapping[str, Any]] = {path: json.loads(Path(path).read_text()) for *_, path in places}
     points: dict[str, list[Point]] = {}
@@ -42,7 +43,8 @@ def finish(
     else:
         print_verdicts(verdicts)
     if figure is not None:
-        folder = Path(root) / "figures" / ("smoke" if smoke else "")
+        part = any(table.only_rows is not None or table.only_columns is not None for table in tables)
+        folder = Path(root) / "figures" / ("smoke" if smoke else "part" if part else "")
         cells = [(cell, records[path]) for _, cell, path in places]
         for path in draw_figure(figure, points[figure.name], cells, folder, SMOKE_NOTE if smoke else ""):
             print(f"figure: {path}")
