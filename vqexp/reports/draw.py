@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from vqexp.reports.points import Point, select
 COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = "os^Dv<>P*X"
 LINES = ("-", "--", ":", "-.")
-MOST_TICKS = 8  # at the measured values themselves
+CROWDED = 0.09  # of the axis: ticks at the measured values themselves, unless some are closer
 APART = 0.012  # of the axis: how far series stand apart, so that their error bars can be told apart
 
 
@@ -60,11 +61,11 @@ def draw_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Seque
         if point.x is not None:
             lines[point.series, point.column].append(point)
     ticks = sorted({float(point.x) for line in lines.values() for point in line if point.x is not None})
-    apart = APART * (ticks[-1] - ticks[0]) if ticks else 0
+    span = ticks[-1] - ticks[0] if ticks else 0
     for (series, column), line in lines.items():
         line.sort(key=lambda point: point.x or 0)
         number = names.index(series)
-        shift = apart * (number - (len(names) - 1) / 2)
+        shift = APART * span * (number - (len(names) - 1) / 2)
         values = [point.value for point in line]
         axis.errorbar(
             [float(point.x or 0) + shift for point in line],
@@ -82,7 +83,7 @@ def draw_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Seque
             label=series if len(figure.shows) == 1 else f"{series}, {column}",
         )
     axis.set(xlabel=figure.x_label, ylabel=figure.y_label, yscale=figure.scale)
-    if len(ticks) <= MOST_TICKS:
+    if all(right - left >= CROWDED * span for left, right in pairwise(ticks)):
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
