@@ -105,7 +105,7 @@ def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path):
     assert vqexp(*audit, f"table.only_rows={json.dumps(rows)}")[0] == 0
     write(store, folder)
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert str(tmp_path) not in (folder / "records.jsonl").read_text()
+    assert str(tmp_path) not in json.dumps(results.records(folder / "records.jsonl.gz"))
 
     # the same from no store at all, but for the figures' dates
     write(tmp_path / "none", folder)
@@ -123,7 +123,7 @@ def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path):
     assert [line.split(" | ")[-1] for line in lines if "python" not in line] == ["16 |", "24 |"]
     kept = [path for path in first if path.parent.name == "audits" and path.suffix == ".md"]
     assert [path.read_bytes() for path in kept] == [first[path] for path in kept] != []
-    assert len(results.load(folder / "records.jsonl")) == 2
+    assert len(results.load(folder / "records.jsonl.gz")) == 2
 
 
 def test_the_command_names_the_recipe_of_an_f_trained_beside_a_given_one():

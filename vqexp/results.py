@@ -1,5 +1,6 @@
 """All records as one table."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -15,14 +16,14 @@ def default_root() -> Path:
 
 
 def records(source: str | Path | None = None) -> list[dict[str, Any]]:
-    """The records of a store, or of a file with one a line such as `results/records.jsonl`, as plain data.
+    """The records of a store, or of a file with one a line such as `results/records.jsonl.gz`, as plain data.
 
     In the order of their keys; none if there is no such store or file.
     """
     source = Path(source or default_root())
-    if source.suffix == ".jsonl":
-        lines = source.read_text().splitlines() if source.exists() else []
-        return [json.loads(line) for line in lines]
+    if source.suffix == ".gz":
+        text = gzip.decompress(source.read_bytes()).decode() if source.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
     return [json.loads(path.read_text()) for path in sorted((source / "records").glob("[!.]*.json"))]
 
 

@@ -1,12 +1,13 @@
 """What `results/` keeps of the measurements behind it, so that the next report adds to it.
 
 A store holds images, weights and counts by the gigabyte and stays on the machine that made it. The numbers
-travel: `records.jsonl` has the record of every cell shown, `audits.csv` the headline of every audit page.
+travel: `records.jsonl.gz` has the record of every cell shown, `audits.csv` the headline of every audit page.
 A record with `provenance.restored_from` was put together from the CSV of that name, its store being lost; its
 `facts.violation` is the largest of its table.
 """
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from vqexp import results
 from vqexp.pipeline.record import settings_that_matter
 from vqexp.reports.gather import Record, Section
 
-RECORDS, AUDITS = "records.jsonl", "audits.csv"
+RECORDS, AUDITS = "records.jsonl.gz", "audits.csv"
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,11 @@ def measurements(store: str | Path, folder: Path) -> list[Record]:
     return [record for _, record in sorted(found.items()) if not record["smoke"] and record["reported"]]
 
 
-def records_text(sections: Iterable[Section]) -> str:
-    """`records.jsonl`: the record of every cell in the sections, a line each, in the order of their keys."""
+def records_file(sections: Iterable[Section]) -> bytes:
+    """`records.jsonl.gz`: the record of every cell in the sections, one a line, sorted by their keys."""
     found = {record["key"]: record for section in sections for record in section.records.values()}
-    return "".join(json.dumps(_portable(record)) + "\n" for _, record in sorted(found.items()))
+    text = "".join(json.dumps(_portable(record)) + "\n" for _, record in sorted(found.items()))
+    return gzip.compress(text.encode(), mtime=0)  # without a date, so that the same records are the same file
 
 
 def _portable(record: Record) -> Record:

@@ -29,7 +29,7 @@ HEADINGS = (
 )
 HEADER = """# Measured beside reported
 
-Written by `make report` from [records](records.jsonl); the command that fills a table stands above it.
+Written by `make report` from [records](records.jsonl.gz); the command that fills a table stands above it.
 `DIR` is a folder of data sets, `FILE` a checkpoint of the classifier f, named by its SHA-256, `WEIGHTS` a
 folder of them. All figures in percent: a mean over the runs (standard deviation), a 95 % Wilson interval
 over the n images.

@@ -19,7 +19,7 @@ from vqexp.reports.kept import (
     audits_text,
     kept_audits,
     measurements,
-    records_text,
+    records_file,
 )
 from vqexp.reports.material import gather
 from vqexp.reports.summary import scale_of
@@ -46,7 +46,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
             texts[f"{entry.table.name}.csv"] = frame.to_csv(index=False)
     for entry in material.tables:
         texts[f"tables/{entry.table.name}.tex"] = latex.page(entry)
-    texts[RECORDS] = records_text(section for entry in entries for section in entry.sections)
+    kept = records_file(section for entry in entries for section in entry.sections)
     pictures = sorted(folder.glob("pictures/*.png"))
     audits, drawn = _audits(records, Store(store), folder)
     if audits:
@@ -57,8 +57,9 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, text.encode())
+    write_atomically(folder / RECORDS, kept)
     drawn += [path for figure in material.figures for path in figure.files]
-    return drawn + [folder / name for name in texts]
+    return drawn + [folder / name for name in (*texts, RECORDS)]
 
 
 def _audits(records: Sequence[Record], store: Store, folder: Path) -> tuple[dict[str, AuditPage], list[Path]]:
