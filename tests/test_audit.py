@@ -42,15 +42,21 @@ def audit(vqexp, store, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("defense", "more"),
-    [("jpeg", ()), ("bit_depth", ()), ("median", ()), ("resize_pad", ("PGD, EOT, true gradient",))],
+    ("overrides", "more"),
+    [
+        (("defense=jpeg",), ()),
+        (("defense=bit_depth",), ()),
+        # windows of 3 x 3 leave little of 8 x 8 pixels to an f that never saw their medians
+        (("defense=median", "training=quantized"), ()),
+        (("defense=resize_pad",), ("PGD, EOT, true gradient",)),
+    ],
 )
-def test_known_broken_defenses_fall(vqexp, store, defense, more):
+def test_known_broken_defenses_fall(vqexp, store, overrides, more):
     labels = ("no attack", "PGD that ignores", "PGD, cross-entropy", "PGD, true gradient", *more)
-    page, worst = audit(vqexp, store, f"defense={defense}", *QUICK, rows(*labels))
+    page, worst = audit(vqexp, store, *overrides, *QUICK, rows(*labels))
     assert worst <= 3
     natural = next(line for line in page.splitlines() if line.startswith("| no attack"))
-    assert float(natural.split("|")[3].split()[0]) > worst + 30
+    assert float(natural.split("|")[3].split()[0]) > 75
 
 
 @pytest.mark.parametrize("defense", ["detached", "saturated", "bit_depth"])
