@@ -46,7 +46,12 @@ def test_the_report_shows_reported_beside_measured(store, tmp_path):
     missing = next(line for line in page.splitlines() if line.startswith("| swRD (s=3, k=25) | autoattack"))
     assert """'table.only_rows=["swRD (s=3, k=25)"]' 'table.only_columns=[autoattack]' scale=cpu""" in missing
     with open(tmp_path / "results" / "vq_table2.csv") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "robust_accuracy"]
+        own = [row for row in csv.DictReader(file) if row["own"] == "True"]
+    assert {(row["column"], row["metric"]) for row in own} == {
+        ("natural", "natural_accuracy"),
+        ("pgd", "robust_accuracy"),
+    }
+    rows = [row for row in own if row["column"] == "pgd"]
     assert [float(row["mean"]) for row in rows] == pytest.approx([robust["mean"]])
     assert float(rows[0]["reported"]) == pytest.approx(0.1082)
     assert rows[0]["key"] == records["pgd"]["key"]

@@ -78,19 +78,24 @@ def _audits(records: Sequence[Record], store: Store, folder: Path) -> tuple[dict
 
 
 def table_frame(sections: Sequence[Section]) -> pd.DataFrame:
-    """One line a metric of a measured cell, with provenance; shares are fractions in [0, 1]."""
+    """One line a metric of a measured cell, with provenance; shares are fractions in [0, 1].
+
+    `own` is true of the metric that the column is about; the run measured the others beside it.
+    """
     rows = []
     for section in sections:
         for (row, column), record in sorted(section.records.items()):
             claim, provenance = record["reported"], record["provenance"]
             for name, estimate in record["metrics"].items():
-                is_claim = name == claim["metric"] and claim["mean"] is not None
+                own = name == claim["metric"]
+                is_claim = own and claim["mean"] is not None
                 rows.append(
                     {
                         "classifier": classifier_name(record),
                         "row": row,
                         "column": column,
                         "metric": name,
+                        "own": own,
                         "reported": claim["mean"] / scale_of(estimate) if is_claim else None,
                         "mean": estimate["mean"],
                         "std": estimate["std"],
