@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import conv2d, pad
 
 from vqexp import results
-from vqexp.defenses import PRD, Defense
+from vqexp.defenses import PRD, Defense, Median
 from vqexp.errors import ConfigError, SenselessError
 from vqexp.metrics import Denoising
 from vqexp.metrics.denoising import similarity
@@ -95,6 +95,25 @@ def test_the_chunks_do_not_matter(digit_images):
         found.append(Denoising(runs=6).measure(run).counts["psnr_defended"])
     torch.testing.assert_close(*found)
     assert (found[0].std(1) > 0).all()
+
+
+@pytest.mark.parametrize("defense", [PRD(s=2, k=4, sigma=0.1, tau=0.1), Median(size=3)])
+def test_the_two_quantized_images_are_compared_under_different_draws(defense):
+    """Of equal images, only a random defense makes different ones."""
+    run = LocalRun(nn.Flatten(), X, LABELS, adversarial=X.clone(), defense=defense, size=5)
+    found = Denoising(runs=3).measure(run).counts
+    assert found["psnr_between"].shape == ((5, 3) if defense.random else (5, 1))
+    assert found["psnr_between"].isnan().all() == (not defense.random)
+    torch.testing.assert_close(found["psnr_natural"], found["psnr_defended"], equal_nan=True)
+
+
+def test_by_hand_between_the_two_quantized():
+    adversarial = (X + NOISE).clamp(0, 1)
+    median = Median(size=3)
+    run = LocalRun(nn.Flatten(), X, LABELS, adversarial=adversarial, defense=median, size=5)
+    found = Denoising(runs=1).measure(run).counts
+    by_hand = similarity(median(adversarial), median(X))
+    torch.testing.assert_close(found["ssim_between"].squeeze(1), by_hand["ssim"])
 
 
 def test_senseless_runs_are_refused():

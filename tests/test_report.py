@@ -63,7 +63,7 @@ def test_the_page_stands_alone_and_leads_with_the_claims(store, tmp_path):
     assert not re.search(r"""(src|href)=["']?(http|//|[\w./]+\.(png|css|js))""", page)
     places = [page.index(text) for text in ("What the papers claim", "Not measured: ", "<h2>Tables")]
     assert places == sorted(places)
-    assert "data:image/png;base64," in page  # the schematics, which need no measurement
+    assert "data:image/webp;base64," in page  # the schematics, which need no measurement
     row = re.search(r"<tr><th>RandDisc \(s=1, k=25\)</th>.*?</tr>", page, re.S).group()
     assert "89.58 (0.13)" in row
     assert 'class="gap outside"' in row or 'class="gap inside"' in row

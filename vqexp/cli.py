@@ -16,6 +16,7 @@ from vqexp.errors import WorkError, require
 from vqexp.pipeline import read_record, run
 from vqexp.reports.audit_sweeper import AuditSweeper
 from vqexp.reports.preview import Cache, state
+from vqexp.reports.shape import check_choice
 from vqexp.reports.summary import print_summary
 from vqexp.reports.sweeper import register_sweepers
 
@@ -29,6 +30,7 @@ def job(config: DictConfig) -> str:
     hydra_config = HydraConfig.get()
     sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
+        check_choice(config)
         for name in ("table", "figure"):
             many = config.get(name)
             require(sweep or many is None, f"{name}={many and many.name} stands for many runs: add -m")

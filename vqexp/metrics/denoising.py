@@ -1,5 +1,7 @@
 """How close a quantized adversarial image is to the clean one: journal, Figure 10; arXiv, Figures 1 and 7."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from vqexp.metrics.estimate import average
 
 class Denoising(Metric):
     """PSNR and SSIM between the clean image x and what the defense makes of A(x), over `runs` draws, >= 1."""
+
+    VERSION = 2
 
     def __init__(self, *, runs: int, cost: str = "light") -> None:
         super().__init__(cost=cost)
@@ -28,7 +32,7 @@ class Denoising(Metric):
 
     def measure(self, run: Run) -> Measurement:
         """`psnr_defended` in dB and `ssim_defended`; `_undefended`: of A(x) itself; `_natural`: of the
-        quantized x.
+        quantized x; `_between`: of the quantized A(x) to the quantized x, under another draw.
 
         Over the images that the attack changed: of others there is nothing to remove.
         """
@@ -52,17 +56,27 @@ class Denoising(Metric):
         """Tensors (n, draws)."""
         x, adversarial = run.inputs(index, False), run.inputs(index, True)
         ids = run.images.ids[run.chunks[index]]
-        # all draws of a fixed defense are one
-        draws = self.runs if getattr(run.defense, "random", True) else 1
+        random = getattr(run.defense, "random", True)
+        draws = self.runs if random else 1  # all draws of a fixed defense are one
         rows: dict[str, list[Tensor]] = {}
-        for kind, images in (("defended", adversarial), ("natural", x)):
-            for block in draws_of(run.defense, images, ids, draws):
-                for denoised in block:
-                    for name, values in similarity(denoised, x).items():
-                        rows.setdefault(f"{name}_{kind}", []).append(values)
+        naturals = _each_draw(run, x, ids, draws + random)
+        natural = next(naturals)
+        for defended in _each_draw(run, adversarial, ids, draws):
+            other = next(naturals) if random else natural
+            pairs = {"defended": (defended, x), "natural": (natural, x), "between": (defended, other)}
+            for kind, (images, to) in pairs.items():
+                for name, values in similarity(images, to).items():
+                    rows.setdefault(f"{name}_{kind}", []).append(values)
+            natural = other
         for name, values in similarity(adversarial, x).items():
             rows[f"{name}_undefended"] = [values]
         return {name: torch.stack(values, 1).cpu() for name, values in rows.items()}
+
+
+def _each_draw(run: Run, images: Tensor, ids: Tensor, draws: int) -> Iterator[Tensor]:
+    """What the defense makes of the images, draw by draw."""
+    for block in draws_of(run.defense, images, ids, draws):
+        yield from block
 
 
 def similarity(images: Tensor, clean: Tensor) -> dict[str, Tensor]:

@@ -1,10 +1,11 @@
 """The audit of a defense: its members, curves and gradient diagnostics as rows of a table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import product
 from typing import Any
 
+from vqexp.reports.shape import check_shape
 from vqexp.reports.table import Cell, Table, check_parts
 
 KINDS = ("white_box", "oblivious", "transfer", "black_box")  # whose worst case counts
@@ -81,7 +82,8 @@ class Audit(Table):
 
 def load_audit(settings: Mapping[str, Any]) -> Audit:
     """An audit from its config; raises `ConfigError` for a row that does not exist."""
+    check_shape("table", settings, [each.name for each in fields(Audit)])
     audit = Audit(**settings)
-    check_parts("only_rows", audit.only_rows or (), audit.kinds())
-    check_parts("without", audit.without, audit.kinds())
+    check_parts("table.only_rows", audit.only_rows or (), audit.kinds())
+    check_parts("table.without", audit.without, audit.kinds())
     return audit

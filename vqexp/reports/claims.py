@@ -19,9 +19,9 @@ from vqexp.reports.comparisons import (
     bound,
     differs,
     ends,
-    no_fall,
     paired,
-    steps,
+    reaches,
+    trend,
     unequal,
 )
 from vqexp.reports.points import Point, select
@@ -34,7 +34,8 @@ WORDS = ("did not hold", "undecided", "held", "not measured")  # what may become
 class Verdict:
     """held: None where nothing was measured. good of total comparisons; the worst one in words; n images.
 
-    undecided: it fails only through differences that lie within the intervals, and may hold on more images.
+    undecided: differences that lie within the intervals decide, and more images may turn it. `clear`
+    comparisons are beyond the intervals.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Verdict:
     held: bool | None
     undecided: bool
     good: int
+    clear: int
     total: int
     worst: str
     n: tuple[int, int] | None
@@ -52,6 +54,12 @@ class Verdict:
         if self.held is None:
             return "not measured"
         return "held" if self.held else "undecided" if self.undecided else "did not hold"
+
+    @property
+    def counts(self) -> str:
+        """`5 of 8`, `5 of 8, 3 clear`, or nothing where nothing was measured."""
+        told = f"{self.good} of {self.total}" if self.total else ""
+        return told if self.clear == self.total else f"{told}, {self.clear} clear"
 
 
 def judge(claim: Mapping[str, Any], own: str, points: Mapping[str, Sequence[Point]]) -> Verdict:
@@ -68,16 +76,17 @@ def judge(claim: Mapping[str, Any], own: str, points: Mapping[str, Sequence[Poin
         other = points.get(than.pop("table", own), ())
         right = select(other, {**of, **than})
     comparisons = compare(left, right, dimensions, claim)
-    held = decide(comparisons) if comparisons else None
-    doubtful = [replace(c, good=True) if not c.clear else c for c in comparisons]
+    at_worst = decide([replace(c, good=c.good and c.clear) for c in comparisons])
+    at_best = decide([replace(c, good=c.good or not c.clear) for c in comparisons])
     worst = min(comparisons, key=lambda c: c.margin, default=None)
     counts = [point.n for point in (*left, *right) if point.n]
     return Verdict(
         text=claim["text"],
         place=claim["place"],
-        held=held,
-        undecided=held is False and decide(doubtful),
+        held=at_worst if comparisons else None,
+        undecided=at_best and not at_worst,
         good=sum(c.good for c in comparisons),
+        clear=sum(c.clear for c in comparisons),
         total=len(comparisons),
         worst=worst.text if worst and comparisons else "",
         n=(min(counts), max(counts)) if counts and comparisons else None,
@@ -109,15 +118,17 @@ def _any(comparisons: Sequence[Comparison]) -> bool:
 CHECKS: dict[str, tuple[Relation, Callable[[Sequence[Comparison]], bool]]] = {
     "larger_everywhere": (differs(1), _all),
     "smaller_everywhere": (differs(-1), _all),
+    "at_least_everywhere": (reaches(1), _all),
+    "at_most_everywhere": (reaches(-1), _all),
     "larger_almost_everywhere": (differs(1), _almost_all),
     "larger_somewhere": (differs(1), _one_each),
     "different": (paired(unequal), _any),
     "alike": (paired(alike), _all),
-    "increasing": (steps(1), _all),
-    "decreasing": (steps(-1), _all),
+    "increasing": (trend(1), _all),
+    "decreasing": (trend(-1), _all),
     "rises": (ends(1), _all),
     "falls": (ends(-1), _all),
-    "does_not_fall": (no_fall, _all),
+    "does_not_fall": (ends(1, strict=False), _all),
     "above": (bound(1), _all),
     "below": (bound(-1), _all),
 }

@@ -71,6 +71,16 @@ def differs(sign: int) -> Relation:
     return paired(judge)
 
 
+def reaches(sign: int) -> Relation:
+    """Good if sign * difference >= 0, which is then clear: equality would do."""
+
+    def judge(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
+        margin = sign * (a.value - b.value)
+        return margin >= 0, margin, margin >= 0 or _clear(a, b)
+
+    return paired(judge)
+
+
 def _clear(a: Point, b: Point, by: float = 0) -> bool:
     """Whether the intervals leave no doubt on which side of `by` the difference a - b is."""
     return not a.low - b.high < by < a.high - b.low
@@ -88,23 +98,23 @@ def unequal(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, 
     return apart > 0, apart, _clear(a, b)
 
 
-def steps(sign: int) -> Relation:
-    """From each x to the next, in each panel and series; good unless it clearly goes the other way."""
+def trend(sign: int) -> Relation:
+    """In each panel and series: from each x to the next, good unless it clearly goes back; and the ends."""
 
-    def compare(left: Sequence[Point], *_: Any) -> list[Comparison]:
+    def compare(left: Sequence[Point], *rest: Any) -> list[Comparison]:
         found = []
         for line in _lines(left):
             for a, b in pairwise(line):
-                back = a.low - b.high if sign > 0 else b.low - a.high
                 margin = sign * (b.value - a.value)
-                found.append(Comparison(back <= 0, margin, f"{_named(a)}, then {_named(b)}"))
-        return found
+                good = margin >= 0 or not _clear(b, a)
+                found.append(Comparison(good, margin, f"{_named(a)}, then {_named(b)}"))
+        return [*found, *ends(sign)(left, *rest)]
 
     return compare
 
 
-def ends(sign: int) -> Relation:
-    """The last x against the first, in each panel and series."""
+def ends(sign: int, *, strict: bool = True) -> Relation:
+    """The last x against the first, in each panel and series. strict: staying where it was is not enough."""
 
     def compare(left: Sequence[Point], *_: Any) -> list[Comparison]:
         found = []
@@ -112,22 +122,12 @@ def ends(sign: int) -> Relation:
             a, b = line[0], line[-1]
             if a is not b:
                 margin = sign * (b.value - a.value)
+                good = margin > 0 if strict else margin >= 0
                 text = f"{_named(a)}, at the end {_named(b)}"
-                found.append(Comparison(margin > 0, margin, text, clear=_clear(b, a)))
+                found.append(Comparison(good, margin, text, clear=_clear(b, a) or (good and not strict)))
         return found
 
     return compare
-
-
-def no_fall(left: Sequence[Point], *_: Any) -> list[Comparison]:
-    """The last x is not clearly lower than the first."""
-    found = []
-    for line in _lines(left):
-        a, b = line[0], line[-1]
-        if a is not b:
-            text = f"{_named(a)}, at the end {_named(b)}"
-            found.append(Comparison(b.high >= a.low, b.value - a.value, text))
-    return found
 
 
 def bound(sign: int) -> Relation:

@@ -37,13 +37,20 @@ def draw(figure: Figure, points: Sequence[Point], folder: Path, note: str = "") 
     for axis, panel in zip(axes[0], panels, strict=True):
         own = [point for point in shown if point.panel == panel]
         (draw_lines if figure.kind == "lines" else draw_tradeoff)(axis, figure, own, names)
-        axis.set_title(panel)
+        axis.set_title(_with_n(panel, own))
         axis.grid(alpha=0.3)
     handles, labels = _legend(axes[0])
     canvas.legend(handles, labels, loc="outside right upper", fontsize=8)
     if note:
         canvas.suptitle(note, color="#d55e00", fontsize=9)
     return save(canvas, folder / figure.name)
+
+
+def _with_n(panel: str, points: Sequence[Point]) -> str:
+    """The panel's name, and of how many images its values are."""
+    counts = sorted({point.n for point in points if point.n})
+    told = f"n {' to '.join(map(str, [*counts[:1], *counts[1:][-1:]]))}" if counts else ""
+    return ", ".join(text for text in (panel, told) if text)
 
 
 def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vqexp.config import CONF
 from vqexp.errors import ConfigError, one_of, require
+from vqexp.reports.shape import check_shape
 from vqexp.reports.table import Table, load_table, read_settings
 
 KINDS = ("lines", "tradeoff", "pictures", "schematic")
@@ -46,6 +47,13 @@ class Figure:
         return own + [table for name in self.of for table in read_figure(figure_path(name)).tables]
 
 
+SETTINGS = (
+    *("name", "title", "source", "kind", "shows", "y_label", "scale", "of", "claims", "notes"),
+    *("x", "panels", "series", "at_zero", "columns", "reported", "common", "grid"),
+    *("only_rows", "only_columns"),
+)
+
+
 def load_figure(settings: Mapping[str, Any]) -> Figure:
     """A figure from its config.
 
@@ -55,6 +63,7 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     `reported` maps row labels to {column: [mean, std]}; `grid` is the table's. Raises `ConfigError` for what
     does not fit.
     """
+    check_shape("figure", settings, SETTINGS)
     left = dict(settings)
     kind = left.get("kind")
     one_of("figure.kind", kind, KINDS)
@@ -76,7 +85,12 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     table = None
     if columns:
         texts = {name: left[name] for name in ("name", "title", "source")}
-        table = load_table({**texts, "common": common, "columns": columns, "rows": rows, **chosen})
+        table = load_table({**texts, "common": common, "columns": columns, "rows": rows, **chosen}, "figure")
+    elif any(chosen.values()):
+        raise ConfigError(
+            f"figure={left['name']} has no cells of its own to choose from"
+            + (f": choose among those of figure={', figure='.join(left['of'])}" if left.get("of") else "")
+        )
     figure = Figure(table=table, x_label=x.get("label", ""), **left)
     require(
         table or figure.of or kind == "schematic",

@@ -12,12 +12,13 @@ from markupsafe import Markup
 from PIL import Image
 
 from vqexp.reports.claims import WORDS
-from vqexp.reports.gather import Record, Section, classifier_name
+from vqexp.reports.gather import Place, Record, Section, classifier_name
 from vqexp.reports.kept import AuditPage
 from vqexp.reports.markdown import figure_options, options, origin
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, percent, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
+from vqexp.reports.values import Grid, command_of_missing, grids, images
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -98,16 +99,20 @@ def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[
     record = section.records.get((cell.row, cell.column))
     if record is None:
         return {"kind": "missing", "reported": reported, "command": command(table, cell, told)}
-    estimate = record["metrics"][cell.metric]
+    return _measured(cell, record["metrics"][cell.metric], _hover(cell, record))
+
+
+def _measured(cell: Cell, estimate: Mapping[str, Any], hover: str) -> dict[str, str]:
     apart = outside(cell, estimate)
     gap = difference(cell, estimate)
     return {
         "kind": "measured",
-        "reported": reported,
+        "reported": reported_text(cell.reported),
         "measured": shown(estimate),
+        "interval": "" if hover else interval(estimate),
         "gap": gap if apart else f"≈ {gap}",
         "mark": "outside" if apart else "inside",
-        "hover": _hover(cell, record),
+        "hover": hover,
     }
 
 
@@ -126,11 +131,16 @@ def _hover(cell: Cell, record: Record) -> str:
 def _figure(drawn: Drawn) -> dict[str, Any]:
     figure = drawn.figure
     png = next((path for path in drawn.files if path.suffix == ".png"), None)
+    told = figure_options(drawn)
+    records = drawn.entries[0].shown[0].records if figure.table else {}
     return {
         **{name: getattr(figure, name) for name in ("name", "title", "source", "notes", "kind")},
         "short": figure.source,
-        "options": figure_options(drawn),
+        "options": told,
         "image": _embedded(png) if png else "",
+        "grids": [_grid(figure.table, grid, records, told) for grid in grids(figure.table)]
+        if figure.table
+        else [],
         "provenance": [
             f"f: {section.title}. {origin(section)}"
             for entry in drawn.entries
@@ -139,9 +149,33 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
     }
 
 
+def _grid(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) -> dict[str, Any]:
+    """A panel's numbers; of one without any, only the command."""
+    known = any(cell.reported or (cell.row, cell.column) in records for cell in grid.cells)
+    rows = [
+        {"label": label, "cells": [_number(cell, records) for cell in cells]} for label, cells in grid.rows
+    ]
+    return {
+        "title": grid.title,
+        "images": images(grid, records),
+        "columns": grid.columns,
+        "rows": rows if known else [],
+        "missing": command_of_missing(table, grid, records, told),
+    }
+
+
+def _number(cell: Cell | None, records: Mapping[Place, Record]) -> dict[str, str]:
+    """What stands in one place of a figure's grid."""
+    record = records.get((cell.row, cell.column)) if cell else None
+    if cell is None or record is None:
+        return {"kind": "quoted", "reported": reported_text(cell.reported)} if cell else {"kind": "empty"}
+    return _measured(cell, record["metrics"][cell.metric], "")
+
+
 def _embedded(picture: Path) -> str:
-    """A PNG as a data address, so that the page needs no other file; in 128 colors, a third of the bytes."""
+    """A picture as a data address, so that the page needs no other file; WebP in 128 colors, to be small."""
     small = BytesIO()
     with Image.open(picture) as image:
-        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
+        few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE).convert("RGB")
+        few.save(small, "WEBP", lossless=True, quality=100, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}"

@@ -6,11 +6,12 @@ from typing import Any
 
 from vqexp.config import CONF
 from vqexp.reports.claims import WORDS
-from vqexp.reports.gather import Section
+from vqexp.reports.gather import Place, Record, Section
 from vqexp.reports.kept import AuditPage
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, low_precision, percent, provenance, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
+from vqexp.reports.values import Grid, command_of_missing, grids, images
 
 # the settings that a training's command names
 RECIPE = ("epochs", "lr", "batch_size", "weight_decay", "optimizer", "schedule", "augment", "amp")
@@ -42,8 +43,9 @@ is outside the interval.
 AUDITS_HEADER = """Each image's worst case over all attacks, chosen on other draws than those that judge it.
 """
 CLAIMS_HEADER = """What the papers say of their tables and figures, checked on the measured values and,
-where there are some, on the papers' own. *undecided*: it fails, but only through differences within
-the intervals. *n*: images. What is not measured stands at the end.
+where there are some, on the papers' own. *undecided*: differences within the intervals decide it, and more
+images may turn it; *clear*: comparisons beyond the intervals. *n*: images. What is not measured stands at the
+end.
 """
 
 
@@ -77,26 +79,54 @@ def claims_section(claims: Sequence[Claim]) -> str:
     lines += [_row(["---"] * 6)]
     for claim in sorted(claims, key=lambda claim: WORDS.index(claim.measured.word)):
         found, own = claim.measured, claim.own
-        counts = f"{found.good} of {found.total}" if found.total else ""
         n = " to ".join(str(count) for count in sorted(set(found.n or ())))
         text = f"{found.text} ({claim.source}, {found.place})"
         own_word = "" if own.held is None else own.word + ("" if own.held else f": {own.worst}")
         word = found.word if found.held is None or found.held else f"**{found.word}**"
-        lines.append(_row((text, word, counts, found.worst, n, own_word)))
+        lines.append(_row((text, word, found.counts, found.worst, n, own_word)))
     return "\n".join([*lines, ""])
 
 
 def figure_section(drawn: Drawn) -> str:
-    """A figure's picture, with its command."""
+    """A figure's picture, with its command and its numbers."""
     figure = drawn.figure
     lines = [f"\n## {figure.title} ({figure.source})\n", *(f"{note}\n" for note in figure.notes)]
     lines.append(f"    VQEXP_DATA=DIR python run.py -m figure={figure.name} {figure_options(drawn)}\n")
     png = next((path for path in drawn.files if path.suffix == ".png"), None)
     lines.append(f"![{figure.title}](figures/{png.name})" if png else "Nothing measured yet.")
+    if figure.table:
+        records = drawn.entries[0].shown[0].records
+        for grid in grids(figure.table):
+            lines += _grid_lines(figure.table, grid, records, figure_options(drawn))
     for entry in drawn.entries:
         for section in entry.sections[:1]:
             lines += ["", f"f: {section.title}. {origin(section)}"]
     return "\n".join([*lines, ""])
+
+
+def _grid_lines(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) -> list[str]:
+    """A grid's measured and reported numbers, if there are any, and the command for the others."""
+    lines = []
+    title = ", ".join(text for text in (grid.title, images(grid, records)) if text)
+    if any(cell.reported or (cell.row, cell.column) in records for cell in grid.cells):
+        lines += ["", _row((title, *grid.columns)), _row(["---"] * (1 + len(grid.columns)))]
+        lines += [_row((label, *(_number(cell, records) for cell in cells))) for label, cells in grid.rows]
+    missing = command_of_missing(table, grid, records, told)
+    return [
+        *lines,
+        *(["", f"Not measured{f', {grid.title}' if grid.title else ''}: `{missing}`"] if missing else []),
+    ]
+
+
+def _number(cell: Cell | None, records: Mapping[Place, Record]) -> str:
+    """`12.34 [10.1, 14.5]`, and what was reported."""
+    if cell is None:
+        return ""
+    record = records.get((cell.row, cell.column))
+    estimate = record["metrics"][cell.metric] if record else None
+    measured = f"{shown(estimate)} {interval(estimate)}" if estimate else ""
+    reported = f"reported {reported_text(cell.reported)}" if cell.reported else ""
+    return ", ".join(text for text in (measured, reported) if text)
 
 
 def figure_options(drawn: Drawn) -> str:

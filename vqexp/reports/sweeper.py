@@ -21,6 +21,7 @@ from vqexp.errors import ConfigError, MissingError
 from vqexp.pipeline import prepare
 from vqexp.reports.plan import Plan, chosen, make_plan
 from vqexp.reports.preview import Cache, print_preview, state
+from vqexp.reports.shape import check_choice
 from vqexp.reports.sweep_end import finish
 
 # Hydra's scan for plugins executes their modules anew, so the class to subclass exists only after it.
@@ -35,8 +36,9 @@ class CheckedSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs that `arguments` describe; raises `ConfigError` before the first."""
-        jobs = self._jobs(arguments)
         assert self.config is not None
+        check_choice(self.config)
+        jobs = self._jobs(arguments)
         if self.config.dry_run:
             self.preview(jobs, Cache(self.config.store.root))
             return []

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table as RichTable
 
 from vqexp.config import CONF
 from vqexp.errors import ConfigError, one_of, require
+from vqexp.reports.shape import check_shape
 from vqexp.reports.summary import interval, scale_of, shown
 
 GRID = ("dataset.n='${least:${scale.n},${scale.grid.n}}'", "metric.runs=${scale.grid.runs}")
@@ -132,14 +133,21 @@ class Table:
         )
 
 
-def load_table(settings: Mapping[str, Any]) -> Table:
-    """A table from its config; raises `ConfigError` for an unknown row or column."""
+def load_table(settings: Mapping[str, Any], kind: str = "table") -> Table:
+    """A table from its config; raises `ConfigError` for what does not fit, or an unknown row or column.
+
+    kind: `table`, or `figure` for the cells of one: how messages call it.
+    """
+    check_shape(kind, settings, [each.name for each in fields(Table)])
+    for name in ("rows", "columns"):
+        require(settings.get(name), f"{kind}.{name} is empty; a {kind} needs some")
     table = Table(**settings)
     for column in table.only_columns or ():
-        one_of("table.only_columns", column, table.columns)
-    check_parts("only_rows", table.only_rows or (), [row["label"] for row in table.rows])
+        one_of(f"{kind}.only_columns", column, table.columns)
+    check_parts(f"{kind}.only_rows", table.only_rows or (), [row["label"] for row in table.rows])
     if not table.cells():
-        raise ConfigError(f"table={table.name} has no cell to run with these rows and columns")
+        quoted = " but quoted ones, which are not run" if table.cells(quoted=True) else ""
+        raise ConfigError(f"{kind}={table.name} has no cell with these rows and columns{quoted}")
     return table
 
 
@@ -148,7 +156,7 @@ def check_parts(name: str, parts: Iterable[str], labels: Collection[str]) -> Non
     for part in parts:
         require(
             any(part in label for label in labels),
-            f"table.{name} has {part!r}, a part of none of: {'; '.join(labels)}",
+            f"{name} has {part!r}, a part of none of: {'; '.join(labels)}",
         )
 
 
