@@ -56,7 +56,7 @@ class Certified(Metric):
     def __init__(self, *, draws: int, delta: float, cost: str = "light") -> None:
         super().__init__(cost=cost)
         check_number("metric.draws", draws, low=1, integer=True)
-        check_number("metric.delta", delta, above=0)
+        check_number("metric.delta", delta, above=0, high=1)
         require(delta < 1, f"metric.delta is {delta!r}; it must be a number > 0 and < 1")
         self.draws, self.delta = draws, float(delta)
 

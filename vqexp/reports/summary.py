@@ -113,10 +113,12 @@ def provenance(records: Collection[Mapping[str, Any]]) -> str:
     commits = sorted({f"{p['commit'][:10]}{' (dirty)' if p['dirty'] else ''}" for p in found if p["commit"]})
     dates = sorted(p["date"][:10] for p in found)
     worst = max(record["facts"].get("violation", 0.0) for record in records)
+    restored = sum("restored_from" in p for p in found)
+    told = f" Of {len(found)} records {restored} are put together again from the CSV." if restored else ""
     return (
         f"Commit {', '.join(commits)}; {', '.join(sorted({p['device'] for p in found}))}; "
         f"torch {', '.join(sorted({p['libraries']['torch'] for p in found}))}; {dates[0]} to {dates[-1]}; "
-        f"largest violation of the ball or the box {worst:.1e}."
+        f"largest violation of the ball or the box {worst:.1e}.{told}"
     )
 
 
