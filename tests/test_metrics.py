@@ -231,17 +231,20 @@ def test_how_an_estimate_reads():
 
 
 @pytest.mark.parametrize(
-    ("metric", "adversary", "n"),
+    ("metric", "adversary", "attack", "n"),
     [
-        ("accuracy", "oblivious", 2000),
-        ("certified", "oblivious", 16),
-        ("certified", "eot", 16),
-        ("gradients", "eot", 128),
-        ("kl_bound", "oblivious", 2),
+        ("accuracy", "oblivious", "pgd", 2000),
+        ("accuracy", "oblivious", "autoattack", 1000),
+        ("accuracy", "eot", "square", 32),
+        ("accuracy", "eot", "autoattack", 8),
+        ("certified", "oblivious", "pgd", 16),
+        ("certified", "eot", "pgd", 16),
+        ("gradients", "eot", "pgd", 128),
+        ("kl_bound", "oblivious", "pgd", 2),
     ],
 )
-def test_the_scale_counts_what_an_image_costs(vqexp, metric, adversary, n):
-    settings = ("scale=cpu", f"metric={metric}", f"adversary={adversary}")
+def test_the_scale_counts_what_an_image_costs(vqexp, metric, adversary, attack, n):
+    settings = ("scale=cpu", f"metric={metric}", f"adversary={adversary}", f"attack={attack}")
     status, out, _ = vqexp("--cfg", "job", "--resolve", "--package", "dataset", *settings)
     assert status == 0
     assert f"\n'n': {n}\n" in out

@@ -63,10 +63,10 @@ def test_how_many_images():
 
 
 def test_the_report_has_the_numbers_of_a_figure(vqexp, tmp_path):
-    on_digits = ("figure.common=['metric=denoising']", "figure.panels=[{label: CIFAR-10}]", "training.epochs=1")
+    on_digits = ("figure.common=['metric=denoising']", "figure.panels=[{label: CIFAR-10}]")
     part = ("figure.only_rows=[swRD]", "figure.only_columns=[psnr, psnr attacked]")
     command = ("-m", "figure=arxiv_figure1", *on_digits, *part)
-    status, _, err = vqexp(*command, "scale=cpu", "dataset.n=16", "metric.runs=2")
+    status, _, err = vqexp(*command, "scale=cpu", "training.epochs=1", "dataset.n=16", "metric.runs=2")
     assert (status, err) == (0, "")
     write(tmp_path / "store", tmp_path / "results")
     records = {r["reported"]["column"]: r["metrics"] for r in results.records(tmp_path / "store")}

@@ -38,16 +38,19 @@ def check_number(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
+    below: float | None = None,
     integer: bool = False,
 ) -> None:
-    """Raise `ConfigError`, naming the range, unless low <= value <= high and above < value."""
+    """Raise `ConfigError`, naming the range, unless low <= value <= high and above < value < below."""
     kind = "an integer" if integer else "a number"
     allowed = [f">= {low}"] if low is not None else []
     allowed += [f"> {above}"] if above is not None else []
     allowed += [f"<= {high}"] if high is not None else []
+    allowed += [f"< {below}"] if below is not None else []
     fits = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
     fits = fits and math.isfinite(value) and (low is None or value >= low)
     fits = fits and (high is None or value <= high) and (above is None or value > above)
+    fits = fits and (below is None or value < below)
     require(fits, f"{name} is {value!r}; it must be {kind} {' and '.join(allowed)}".rstrip())
 
 

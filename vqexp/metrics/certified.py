@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vqexp.defenses import defend
-from vqexp.errors import SenselessError, check_number, require
+from vqexp.errors import SenselessError, check_number
 from vqexp.metrics.base import Measurement, Metric, Run, Setup
 from vqexp.metrics.draws import draws_of
 from vqexp.metrics.estimate import proportion
@@ -56,8 +56,7 @@ class Certified(Metric):
     def __init__(self, *, draws: int, delta: float, cost: str = "light") -> None:
         super().__init__(cost=cost)
         check_number("metric.draws", draws, low=1, integer=True)
-        check_number("metric.delta", delta, above=0, high=1)
-        require(delta < 1, f"metric.delta is {delta!r}; it must be a number > 0 and < 1")
+        check_number("metric.delta", delta, above=0, below=1)
         self.draws, self.delta = draws, float(delta)
 
     def check(self, setup: Setup) -> None:
