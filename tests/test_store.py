@@ -84,6 +84,15 @@ def test_an_unwritable_store_is_bad_input(tmp_path):
         Store(tmp_path / "file" / "store").check()
 
 
+def test_what_a_process_killed_while_it_wrote_left_is_removed(tmp_path):
+    store = Store(tmp_path)
+    store.fetch(Job("kind", "other", artifact))
+    left = store.path("kind", "key").with_name(".key.safetensors.123")
+    left.write_bytes(b"half")
+    store.fetch(Job("kind", "key", artifact))
+    assert sorted(path.name for path in left.parent.iterdir()) == ["key.safetensors", "other.safetensors"]
+
+
 def _worker(root, log, keys):
     def compute(key):
         with open(log, "a") as file:

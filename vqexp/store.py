@@ -122,6 +122,8 @@ class Store:
         try:
             artifact = self.load(job.kind, job.key)
             if artifact is None:
+                for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed as it wrote
+                    left.unlink()
                 start = time.perf_counter()
                 artifact = job.compute()
                 artifact.tensors = {name: t.contiguous().cpu() for name, t in artifact.tensors.items()}
