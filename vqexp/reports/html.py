@@ -168,7 +168,7 @@ def _number(cell: Cell | None, records: Mapping[Place, Record]) -> dict[str, str
     """What stands in one place of a figure's grid."""
     record = records.get((cell.row, cell.column)) if cell else None
     if cell is None or record is None:
-        return {"kind": "quoted", "reported": reported_text(cell.reported)} if cell else {"kind": "empty"}
+        return {"kind": "missing", "reported": reported_text(cell.reported)} if cell else {"kind": "empty"}
     return _measured(cell, record["metrics"][cell.metric], "")
 
 
