@@ -17,7 +17,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vqexp.config import resolved
-from vqexp.errors import ConfigError, MissingError
+from vqexp.errors import ConfigError, MissingError, require
 from vqexp.pipeline import prepare
 from vqexp.reports.plan import Plan, chosen, make_plan
 from vqexp.reports.preview import Cache, print_preview, state
@@ -69,7 +69,12 @@ class CheckedSweeper(BasicSweeper):
 
     @staticmethod
     def shared(overrides: Sequence[Override]) -> list[str]:
-        """What of the command line goes to every cell of a table or figure."""
+        """What of the command line goes to every cell of a table or figure; a sweep is refused."""
+        for override in overrides:
+            require(
+                not override.is_sweep_override(),
+                f"{override.input_line} is a sweep; every cell of a table or figure takes one value of it",
+            )
         lines = [override.input_line for override in overrides if override.input_line]
         return [line for line in lines if not line.lstrip("+").startswith(("table", "figure", "dry_run"))]
 
