@@ -207,6 +207,8 @@ def test_one_table_or_figure_at_a_time_and_dry_run_is_a_flag(vqexp):
         2,
         "vqexp: table= and figure= are both given; it must be one of them at a time\n",
     )
+    status, _, err = vqexp("-m", "table=vq_table1,vq_table2")
+    assert (status, err) == (2, "vqexp: table= takes one table at a time\n")
     for many in ((), ("-m", "table=vq_table1")):
         status, _, err = vqexp(*many, "dry_run=no")
         assert (status, err) == (2, "vqexp: dry_run is 'no'; it must be true or false\n")

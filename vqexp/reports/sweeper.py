@@ -65,6 +65,8 @@ class CheckedSweeper(BasicSweeper):
         config = self.hydra_context.config_loader.load_sweep_config(self.config, job)
         with open_dict(config):
             config.pop("hydra")
+        for name in ("table", "figure"):  # a cell has none
+            require(config.get(name) is None, f"{name}= takes one {name} at a time")
         return config
 
     @staticmethod
