@@ -234,7 +234,7 @@ def test_how_an_estimate_reads():
     ("metric", "adversary", "attack", "n"),
     [
         ("accuracy", "oblivious", "pgd", 2000),
-        ("accuracy", "oblivious", "autoattack", 1000),
+        ("accuracy", "oblivious", "autoattack", 600),
         ("accuracy", "eot", "square", 32),
         ("accuracy", "eot", "autoattack", 8),
         ("certified", "oblivious", "pgd", 16),
