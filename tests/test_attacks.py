@@ -72,6 +72,7 @@ def compare(view, images, labels, ours, theirs):
 @pytest.mark.parametrize("name", REAL)
 def test_pgd_is_as_strong_as_torchattacks(name):
     (classifier, images, labels), (_, eps) = real(name), REAL[name]
+    images, labels = images[:100], labels[:100]
     attack = PGD(eps=eps, steps=10, step_size=eps / 4)
     reference = torchattacks.PGD(classifier, eps, eps / 4, steps=10, random_start=True)
     ours, theirs = [], []
