@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 
 from vqexp.reports.figure import Figure
 from vqexp.reports.points import Point, select
+from vqexp.reports.summary import span
 
 # Okabe & Ito's colors; series differ by marker as well, columns by line style
 COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -48,9 +49,8 @@ def draw(figure: Figure, points: Sequence[Point], folder: Path, note: str = "") 
 
 def _with_n(panel: str, points: Sequence[Point]) -> str:
     """The panel's name, and of how many images its values are."""
-    counts = sorted({point.n for point in points if point.n})
-    told = f"n {' to '.join(map(str, [*counts[:1], *counts[1:][-1:]]))}" if counts else ""
-    return ", ".join(text for text in (panel, told) if text)
+    n = span(point.n for point in points if point.n)
+    return ", ".join(text for text in (panel, n and f"n {n}") if text)
 
 
 def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:

@@ -18,7 +18,7 @@ from vqexp.reports.markdown import figure_options, options, origin
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
 from vqexp.reports.summary import interval, percent, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
-from vqexp.reports.values import Grid, command_of_missing, grids, images
+from vqexp.reports.values import Grid, command_of_missing, grids, has_numbers, images
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -151,7 +151,6 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
 
 def _grid(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) -> dict[str, Any]:
     """A panel's numbers; of one without any, only the command."""
-    known = any(cell.reported or (cell.row, cell.column) in records for cell in grid.cells)
     rows = [
         {"label": label, "cells": [_number(cell, records) for cell in cells]} for label, cells in grid.rows
     ]
@@ -159,7 +158,7 @@ def _grid(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) 
         "title": grid.title,
         "images": images(grid, records),
         "columns": grid.columns,
-        "rows": rows if known else [],
+        "rows": rows if has_numbers(grid, records) else [],
         "missing": command_of_missing(table, grid, records, told),
     }
 

@@ -9,9 +9,9 @@ from vqexp.reports.claims import WORDS
 from vqexp.reports.gather import Place, Record, Section
 from vqexp.reports.kept import AuditPage
 from vqexp.reports.material import Claim, Drawn, Entry, Material, command
-from vqexp.reports.summary import interval, low_precision, percent, provenance, shown
+from vqexp.reports.summary import interval, low_precision, percent, provenance, shown, span
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
-from vqexp.reports.values import Grid, command_of_missing, grids, images
+from vqexp.reports.values import Grid, command_of_missing, grids, has_numbers, images
 
 # the settings that a training's command names
 RECIPE = ("epochs", "lr", "batch_size", "weight_decay", "optimizer", "schedule", "augment", "amp")
@@ -79,7 +79,7 @@ def claims_section(claims: Sequence[Claim]) -> str:
     lines += [_row(["---"] * 6)]
     for claim in sorted(claims, key=lambda claim: WORDS.index(claim.measured.word)):
         found, own = claim.measured, claim.own
-        n = " to ".join(str(count) for count in sorted(set(found.n or ())))
+        n = span(found.n or ())
         text = f"{found.text} ({claim.source}, {found.place})"
         own_word = "" if own.held is None else own.word + ("" if own.held else f": {own.worst}")
         word = found.word if found.held is None or found.held else f"**{found.word}**"
@@ -108,7 +108,7 @@ def _grid_lines(table: Table, grid: Grid, records: Mapping[Place, Record], told:
     """A grid's measured and reported numbers, if there are any, and the command for the others."""
     lines = []
     title = ", ".join(text for text in (grid.title, images(grid, records)) if text)
-    if any(cell.reported or (cell.row, cell.column) in records for cell in grid.cells):
+    if has_numbers(grid, records):
         lines += ["", _row((title, *grid.columns)), _row(["---"] * (1 + len(grid.columns)))]
         lines += [_row((label, *(_number(cell, records) for cell in cells))) for label, cells in grid.rows]
     missing = command_of_missing(table, grid, records, told)

@@ -1,7 +1,7 @@
 """The small table that a run prints."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -99,6 +99,12 @@ def interval(estimate: Mapping[str, Any]) -> str:
     if estimate.get("unit", FRACTION) != FRACTION:
         return f"[{low:.4g}, {high:.4g}]"
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def span(counts: Iterable[int]) -> str:
+    """`500`, or `456 to 498` where they differ; nothing for none."""
+    found = sorted(set(counts))
+    return " to ".join(str(count) for count in dict.fromkeys((*found[:1], *found[-1:])))
 
 
 def size_of(eps: float) -> str:

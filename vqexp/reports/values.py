@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vqexp.reports.gather import Place, Record
+from vqexp.reports.summary import span
 from vqexp.reports.table import Cell, Table
 
 
@@ -53,8 +54,13 @@ def images(grid: Grid, records: Mapping[Place, Record]) -> str:
     """`n 500, runs 3`, of the grid's measured cells; `n 456 to 498, runs 3` where they differ."""
     found = [(records.get((cell.row, cell.column)), cell.metric) for cell in grid.cells]
     estimates = [record["metrics"][metric] for record, metric in found if record]
-    ranges = [(name, sorted({estimate[name] for estimate in estimates})) for name in ("n", "runs")]
-    return ", ".join(f"{name} {' to '.join(map(str, [*v[:1], *v[1:][-1:]]))}" for name, v in ranges if v)
+    counts = {name: span(estimate[name] for estimate in estimates) for name in ("n", "runs")}
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+
+
+def has_numbers(grid: Grid, records: Mapping[Place, Record]) -> bool:
+    """Whether a cell of it was measured or reported."""
+    return any(cell.reported or (cell.row, cell.column) in records for cell in grid.cells)
 
 
 def command_of_missing(table: Table, grid: Grid, records: Mapping[Place, Record], options: str) -> str:
