@@ -21,6 +21,11 @@ from vqexp.errors import ConfigError, WorkError
 DATA = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
 
 
+@pytest.fixture(autouse=True)
+def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VQEXP_HOME", str(tmp_path / "home"))
+
+
 def digits(**settings: Any) -> Digits:
     return Digits(**{"name": "digits", "shape": (1, 8, 8), "num_classes": 10, **settings})
 
@@ -219,10 +224,12 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_wrong_columns_are_refused(tmp_path: Path) -> None:
-    write_table(tmp_path, img=[png(6, 5)], label=[0])
-    assert "no column 'image'" in refused(small(tmp_path))
-    write_table(tmp_path, image=[png(6, 5)], fine_label=[0])
-    assert "no column 'label'" in refused(small(tmp_path))
+    write_table(tmp_path, picture=[png(6, 5)], label=[0])
+    assert "no column image or img; set dataset.columns.image=NAME; it has picture, label" in refused(
+        small(tmp_path)
+    )
+    write_table(tmp_path, image=[png(6, 5)], target=[0])
+    assert "no column label or labels or fine_label or coarse_label; set" in refused(small(tmp_path))
     write_table(tmp_path, image=[b"bytes"], label=[0])
     assert "must be a struct with bytes" in refused(small(tmp_path))
     write_table(tmp_path, image=[png(6, 5)], label=["cat"])
@@ -248,6 +255,13 @@ def test_wrong_columns_are_refused(tmp_path: Path) -> None:
 def test_a_broken_row_is_named(tmp_path: Path, image: Any, label: int | None, message: str) -> None:
     path = write_table(tmp_path, image=[png(6, 5), image], label=[0, label])
     assert refused(small(tmp_path)).startswith(f"{path}, {message}")
+
+
+def test_a_check_looks_at_one_image(tmp_path: Path) -> None:
+    write_table(tmp_path, image=[png(150, 220)] * 3, label=[0, 1, 2])
+    small(tmp_path, shape=(3, 100, 100), resize=120, crop=100).check()
+    with pytest.raises(ConfigError, match="220 x 150 pixels"):
+        small(tmp_path, shape=(3, 100, 100)).check()  # large images are not decoded before they are needed
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Dataset(ABC):
         """Find where "train" or "test" is stored, downloading it if asked to; raises ConfigError."""
 
     def check(self, splits: Sequence[str] = ("test",)) -> None:
-        """Look, before work starts, at whether `splits` can be read: files, columns, labels, no pixels.
+        """Look, before work starts, at whether `splits` can be read: files, columns, labels and one image.
 
         What is to be downloaded is downloaded here. Raises ConfigError on bad input, WorkError when a
         download fails.
@@ -61,7 +61,7 @@ class Dataset(ABC):
         for split in splits:
             stored = self._split(split)
             stored.check()
-            self._labels(stored)
+            self.load(split, 1).pixels(slice(0, 1))  # what is wrong with one image is wrong with most
 
     def fingerprint(self, split: str) -> str:
         """A hex sha256 over what determines the contents of "train" or "test"."""
@@ -96,9 +96,7 @@ class Dataset(ABC):
         require(len(labels) > 0, f"{stored.name} has no rows")
         for row in ((labels < 0) | (labels >= self.num_classes)).nonzero().flatten().tolist():
             allowed = f"0..{self.num_classes - 1}"
-            raise ConfigError(
-                f"{stored.name}, row {row}: the label is {labels[row]}; it must be in {allowed}"
-            )
+            raise ConfigError(f"{stored.where(row)}: the label is {labels[row]}; it must be in {allowed}")
         return labels
 
 

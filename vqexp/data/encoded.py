@@ -1,6 +1,5 @@
 """Encoded images (PNG, JPEG, WebP, ...) that become pixels when indexed."""
 
-import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,12 +8,11 @@ from typing import Union
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from vqexp.data.decode import decode
 from vqexp.errors import ConfigError, one_line, require
-
-MODES = {1: "L", 3: "RGB"}
 
 # Up to this many pixels a side images are decoded once; larger ones each time they are asked for.
 DECODE_ONCE = 96
@@ -46,7 +44,10 @@ class Form:
 
 
 class Encoded:
-    """N encoded images; indexing by an int64 tensor (n,) gives (n, C, H, W) uint8."""
+    """N encoded images; indexing by an int64 tensor (n,) gives (n, C, H, W).
+
+    uint8 if each of these n has 8 bits a channel; else float32 in [0, 1], whatever each has.
+    """
 
     def __init__(self, blobs: Sequence[bytes | Path | None], names: Sequence[str], form: Form) -> None:
         """`blobs` are file contents or paths; `names` say in an error which image is meant."""
@@ -59,19 +60,28 @@ class Encoded:
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Decode on as many threads as torch uses (Pillow lets go of the interpreter lock).
 
-        Raises ConfigError, naming the image, for broken bytes and for a size that is not the declared one.
+        Raises ConfigError, naming the image, for what `decode` refuses and for a size not declared.
         """
         _, channels, height, width = self.shape
         positions = rows.tolist()
-        pixels = np.empty((len(positions), height, width, channels), np.uint8)
+        pixels: np.ndarray = np.empty((len(positions), height, width, channels), np.uint8)
+        deep: dict[int, np.ndarray] = {}
         workers = torch.get_num_threads()
 
         def decode_every(start: int) -> None:
             for at in range(start, len(positions), workers):
-                pixels[at] = self._decode(positions[at])
+                image = self._decode(positions[at])
+                if image.dtype == np.uint8:
+                    pixels[at] = image
+                else:
+                    deep[at] = image
 
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(decode_every, range(workers)))
+        if deep:
+            pixels = pixels.astype(np.float32) / 255
+            for at, image in deep.items():
+                pixels[at] = image
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
     def settled(self) -> Union[Tensor, "Encoded"]:
@@ -79,21 +89,23 @@ class Encoded:
         return self[torch.arange(len(self))] if max(self._form.shape[1:]) <= DECODE_ONCE else self
 
     def _decode(self, row: int) -> np.ndarray:
+        """(H, W, C), uint8 or float32 in [0, 1]."""
         _, channels, height, width = self.shape
         blob, name = self._blobs[row], self._names[row]
-        require(blob, f"{name}: the image has no bytes")
+        if not blob:
+            raise ConfigError(f"{name}: the image has no bytes")
         try:
-            with Image.open(io.BytesIO(blob) if isinstance(blob, bytes) else str(blob)) as file:
-                image = file.convert(MODES[channels])
+            planes = [self._form.apply(plane) for plane in decode(blob, channels)]
+        except ConfigError as refused:
+            raise ConfigError(f"{name}: the image {refused}") from None
         except Exception as error:  # Pillow's plugins raise nearly anything on broken bytes
-            reason = (
-                "of no known format" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
-            )
+            reason = "of no known format" if isinstance(error, UnidentifiedImageError) else one_line(error)
             raise ConfigError(f"{name}: the image cannot be decoded: {reason}") from None
-        image = self._form.apply(image)
+        size = planes[0].size
         require(
-            image.size == (width, height),
-            f"{name}: the image has {image.width} x {image.height} pixels (width x height) "
+            size == (width, height),
+            f"{name}: the image has {size[0]} x {size[1]} pixels (width x height) "
             f"where the data set declares {width} x {height}",
         )
-        return np.asarray(image).reshape(height, width, channels)
+        pixels = np.dstack([np.asarray(plane) for plane in planes])
+        return pixels if pixels.dtype == np.uint8 else pixels.clip(0, 1)  # a resize rounds

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vqexp.data.base import Dataset, whole
-from vqexp.data.encoded import MODES, Form
+from vqexp.data.columns import NAMES
+from vqexp.data.decode import MODES
+from vqexp.data.encoded import Form
 from vqexp.data.folder import Folder
 from vqexp.data.parquet import Parquet
 from vqexp.data.published import PUBLISHED, is_there, published
+from vqexp.data.shards import find_parquet
 from vqexp.data.split import Split
 from vqexp.errors import MissingError, require
 
@@ -16,7 +19,8 @@ class ImageFiles(Dataset):
     """A data set under `<root>`. For a split, the first of these that exists is read:
 
     1. for each of its file names (`files`, by default the split's own name) the parquet file
-       `<root>/<name>/<file>.parquet`, then the folder `<root>/<name>/<file>/<class>/*`;
+       `<root>/<name>/<file>.parquet`, then the shards `<file>-00000-of-00002.parquet` and so on in
+       `<root>/<name>` or a folder in it, then the folder `<root>/<name>/<file>/<class>/*`;
     2. torchvision's files under `<root>`, downloaded first if `download` is set.
     """
 
@@ -34,6 +38,7 @@ class ImageFiles(Dataset):
         resize: int | None = None,
         crop: int | None = None,
         files: Mapping[str, str | Sequence[str]] | None = None,
+        columns: Mapping[str, str | None] | None = None,
     ) -> None:
         """Take `Dataset`'s settings and these.
 
@@ -42,6 +47,8 @@ class ImageFiles(Dataset):
             download: let torchvision download what is absent (MNIST, CIFAR-10, CIFAR-100, SVHN).
             resize, crop: as in `Form`, for parquet files and folders; the crop must agree with `shape`.
             files: file names, without ending, to look for in place of "train" or "test".
+            columns: names of the parquet files' columns "image" and "label"; None, for one or for both, finds
+                it if its name or Hugging Face's schema leaves no doubt.
 
         Raises ConfigError, naming what is allowed.
         """
@@ -59,6 +66,12 @@ class ImageFiles(Dataset):
             resize is None or crop is None or resize >= crop,
             f"{self.name}'s resize is {resize}; it must be at least its crop, {crop}",
         )
+        self.columns = dict(columns or {})
+        require(
+            set(self.columns) <= set(NAMES)
+            and all(column is None or isinstance(column, str) for column in self.columns.values()),
+            f"{self.name}'s columns are {self.columns}; there are image and label, each a name or null",
+        )
         self.root = Path(root).expanduser() if root else None
         self.download, self.form = download, Form(self.shape, resize, crop)
         self.files = dict(files or {})
@@ -68,10 +81,10 @@ class ImageFiles(Dataset):
         if root is None:
             raise MissingError(f"{self.name} needs dataset.root or VQEXP_DATA: {self._help(split)}")
         for file in self._names(split):
-            path = root / self.name / f"{file}.parquet"
-            if path.exists():
-                return Parquet(path, self.form)
-            folder = path.with_suffix("")
+            paths = find_parquet(root / self.name, file)
+            if paths:
+                return Parquet(paths, self.form, self.num_classes, self.columns)
+            folder = root / self.name / file
             if folder.is_dir():
                 return Folder(folder, self.num_classes, self.form)
         if self.name in PUBLISHED and (self.download or is_there(self.name, root, split)):

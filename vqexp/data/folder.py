@@ -1,22 +1,31 @@
-"""Splits in folders: `<folder>/<class>/<image file>`, the classes in alphabetical order (ILSVRC's, too)."""
+"""Splits in folders: `<folder>/<class>/<image file>`, in the order of torchvision's ImageFolder."""
 
 import hashlib
-from functools import cached_property
+import os
+import sys
+from collections import Counter
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vqexp.data.encoded import Encoded, Form
+from vqexp.data.hashes import hash_files
 from vqexp.data.images import Store
-from vqexp.data.split import Split
-from vqexp.errors import ConfigError, require
+from vqexp.data.split import Split, file_error
+from vqexp.errors import require
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # ImageFolder's, too
 
 
 class Folder(Split):
-    """The images under `path`, sorted by class and file name as torchvision's ImageFolder has them."""
+    """The images under `path`, one folder a class, in the order of classes and then of files.
+
+    Classes are sorted by name, as in ILSVRC, or as numbers if all are whole numbers: 2 comes before 10.
+    Files are sorted by name, those of nested folders after those above them. What is hidden (names that
+    start with a dot, `__MACOSX`) is left out. Other files are left out with a note on stderr.
+    """
 
     def __init__(self, path: Path, num_classes: int, form: Form) -> None:
         self.name, self._path, self._num_classes, self._form = str(path), path, num_classes, form
@@ -29,10 +38,11 @@ class Folder(Split):
         )
 
     def fingerprint(self) -> str:
-        """Over names and sizes only: reading 50,000 files would take minutes on a network disk."""
+        """A hex sha256 over each image's label, name and contents."""
         digest = hashlib.sha256()
-        for path, _ in self._files:
-            digest.update(f"{path.relative_to(self._path)} {path.stat().st_size}\n".encode())
+        hashes = hash_files(self.name, [path for path, _ in self._files])
+        for (path, label), contents in zip(self._files, hashes, strict=True):
+            digest.update(f"{label} {contents} ".encode() + os.fsencode(path.relative_to(self._path)) + b"\0")
         return digest.hexdigest()
 
     def labels(self) -> Tensor:
@@ -47,18 +57,56 @@ class Folder(Split):
     @cached_property
     def _classes(self) -> list[Path]:
         try:
-            return sorted(entry for entry in self._path.iterdir() if entry.is_dir())
+            folders = [entry for entry in self._path.iterdir() if entry.is_dir() and not _hidden(entry.name)]
         except OSError as error:
-            raise ConfigError(f"{self.name} cannot be read: {error.strerror}") from None
+            raise file_error(self._path, error) from None
+        folders.sort(key=lambda folder: folder.name)
+        if not all(folder.name.isascii() and folder.name.isdigit() for folder in folders):
+            return folders
+        numbered = sorted(folders, key=lambda folder: int(folder.name))
+        if numbered != folders:
+            at = next(at for at, folder in enumerate(numbered) if folder != folders[at])
+            _note(
+                f"{self.name}: the classes are taken as numbers, so that label {at} is {numbered[at].name}; "
+                f"sorted as text, as torchvision's ImageFolder does, it would be {folders[at].name}"
+            )
+        return numbered
 
     @cached_property
     def _files(self) -> list[tuple[Path, int]]:
-        try:
-            return [
-                (file, label)
-                for label, folder in enumerate(self._classes)
-                for file in sorted(folder.rglob("*"))
-                if file.suffix.lower() in SUFFIXES
-            ]
-        except OSError as error:
-            raise ConfigError(f"{self.name} cannot be read: {error.strerror}") from None
+        found, others = [], Counter[str]()
+        for label, folder in enumerate(self._classes):
+            for file in _files_under(folder):
+                if file.suffix.lower() in SUFFIXES:
+                    found.append((file, label))
+                else:
+                    others[file.suffix.lower() or "no ending"] += 1
+        if others:
+            _note(
+                f"{self.name}: {others.total()} files are left out for their names' endings "
+                f"({', '.join(sorted(others))}); images end in {', '.join(SUFFIXES)}"
+            )
+        return found
+
+
+def _files_under(folder: Path) -> list[Path]:
+    """All files that are not hidden, in the order in which ImageFolder has them."""
+
+    def fail(error: OSError) -> None:
+        raise file_error(Path(error.filename), error) from None
+
+    found = []
+    for at, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = [name for name in folders if not _hidden(name)]
+        found.append((at, sorted(name for name in files if not _hidden(name))))
+    return [Path(at, name) for at, names in sorted(found) for name in names]
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+@cache
+def _note(line: str) -> None:
+    """Say it on stderr, once a process."""
+    print(f"note: {line}", file=sys.stderr)

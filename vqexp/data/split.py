@@ -25,6 +25,10 @@ class Split(ABC):
     def fingerprint(self) -> str:
         """A hex sha256 over what determines the contents."""
 
+    def where(self, row: int) -> str:
+        """What an error calls row `row`."""
+        return f"{self.name}, row {row}"
+
     @abstractmethod
     def labels(self) -> Tensor:
         """(N,) int64, all of them in storage order; raises ConfigError."""
@@ -63,10 +67,20 @@ def sha256_of_file(path: Path) -> str:
         stat = path.stat()
         return _sha256(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        raise file_error(path, error) from None
+
+
+def read_sha256(path: Path) -> str:
+    """The hex sha256 of a file's bytes; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_error(path: Path, error: OSError) -> ConfigError:
+    """What the user is told of a file or folder that cannot be read."""
+    return ConfigError(f"{path} cannot be read: {error.strerror}")
 
 
 @cache
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return read_sha256(path)
