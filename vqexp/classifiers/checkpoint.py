@@ -1,31 +1,44 @@
 """Read and write a classifier's parameters, and refuse a file that does not fit in one clear line."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vqexp.classifiers.contents import read_weights
+from vqexp.classifiers.matching import Match, match
 from vqexp.classifiers.normalize import Normalized
-from vqexp.errors import ConfigError, MissingError, WorkError, one_line, require
+from vqexp.classifiers.wording import adjustments, misfit, settings
+from vqexp.errors import ConfigError, WorkError, one_line, require
+from vqexp.notes import note
 
 
 def load_checkpoint(classifier: nn.Module, path: str | Path) -> None:
     """Copy the parameters and buffers in `path` into `classifier`, each cast to the dtype it has there.
 
-    The file is `.safetensors`, or what `torch.save` wrote of a state dict, bare or under "state_dict"; names
-    may all begin with "module.". Of a `Normalized` classifier the file holds the network alone. Only tensors
-    are read, never code. Raises `ConfigError` if the file is absent, broken, or fits another network; nothing
-    has changed then.
+    The file is `.safetensors`, or what `torch.save` wrote of a state dict, bare or in a container such as
+    `state_dict` or `ema`; wrappers' prefixes such as `module.` are stripped where that makes all names fit,
+    and counters of BatchNorm may be missing. What was stripped, taken, filled in or left out is said in one
+    line on stderr, once a process. Of a `Normalized` classifier the file holds the network alone, or its
+    very mean and std besides. Only tensors are read, never code.
+
+    Raises `ConfigError`, and changes nothing, if the file is absent or broken, fits another network, holds
+    several networks that fit, a normalization that the classifier does not have, or values not finite.
     """
     network = _network(classifier)
-    found = _read(Path(path))
-    _check_fit(network, found, str(path))
-    network.load_state_dict(found)
+    expected = network.state_dict()
+    matches = [match(expected, weights) for weights in read_weights(Path(path))]
+    fit = _only_fit(str(path), matches, expected)
+    _check_normalization(str(path), fit, classifier)
+    for name, value in fit.state.items():
+        require(value.isfinite().all(), f"{path}: {name} has values that are not finite")
+    network.load_state_dict({**expected, **fit.state})
+    if said := adjustments(fit):
+        note(f"{path}: {said}")
 
 
 def save_checkpoint(classifier: nn.Module, path: str | Path) -> None:
@@ -54,46 +67,39 @@ def _network(classifier: nn.Module) -> nn.Module:
     return classifier.network if isinstance(classifier, Normalized) else classifier
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The state dict in `path`, on the CPU."""
-    if not path.is_file():
-        raise MissingError(f"there is no checkpoint file {path}")
-    content: Any
-    try:
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both readers raise whatever a broken byte leads them to
-        raise ConfigError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}): it must be a whole .safetensors "
-            "file, or a state dict of plain tensors written by torch.save"
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+def _only_fit(path: str, matches: Sequence[Match], expected: Mapping[str, Tensor]) -> Match:
+    """The one that fits; raises `ConfigError` if there is none, or several that differ."""
+    fits = [each for each in matches if not each.faults]
+    if not fits:
+        nearest = min(matches, key=lambda each: each.faults)
+        raise ConfigError(f"{path} {misfit(nearest, expected)}")
+    names = [each.weights.where for each in fits]
+    keys = "".join(f"[{name!r}]" for name in names[0].split("."))
     require(
-        isinstance(content, Mapping)
-        and content
-        and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()),
-        f"{path} is not a checkpoint: it must map parameter names to tensors",
+        all(_same(fits[0].state, each.state) for each in fits),
+        f"{path} holds several networks that fit, {' and '.join(names)}; keep the one that you mean: "
+        f"torch.save(torch.load(FILE){keys}, OTHER_FILE)",
     )
-    prefix = "module." if all(name.startswith("module.") for name in content) else ""
-    return {name.removeprefix(prefix): value for name, value in content.items()}
+    return fits[0]
 
 
-def _check_fit(network: nn.Module, found: dict[str, Tensor], path: str) -> None:
-    """Raise `ConfigError` on the first point where `found` is not a state dict of `network`."""
-    expected = network.state_dict()
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    head = f"{linear[-1]}.weight" if linear else ""
-    if head in found and found[head].ndim == 2:
-        classes, wanted = len(found[head]), len(expected[head])
-        require(classes == wanted, f"{path} has {classes} classes, the dataset has {wanted}")
-    for name, value in expected.items():
-        shape = tuple(value.shape)
-        require(name in found, f"{path} lacks {name}, of shape {shape}: it is of another classifier")
-        other = tuple(found[name].shape)
-        require(other == shape, f"{path}: {name} has shape {other}, the classifier expects {shape}")
-        require(found[name].isfinite().all(), f"{path}: {name} has values that are not finite")
-    extra = next((name for name in found if name not in expected), None)
-    require(extra is None, f"{path} has {extra}, which the classifier does not: it is of another classifier")
+def _same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    shared = [(first[name], second[name]) for name in first if name in second]  # a counter may be missing
+    return all(one.dtype == other.dtype and one.equal(other) for one, other in shared)
+
+
+def _check_normalization(path: str, fit: Match, classifier: nn.Module) -> None:
+    """Refuse a normalization in the file unless it is the classifier's own."""
+    own = {"mean": classifier.mean, "std": classifier.std} if isinstance(classifier, Normalized) else {}
+    known = all(name in own and _close(value, own[name]) for name, value in fit.normalization.items())
+    require(
+        known,
+        f"{path} normalizes its input, which is a setting here; set {settings(fit.normalization)}",
+    )
+
+
+def _close(values: Tensor, own: Tensor) -> bool:
+    """Whether both normalize alike: (n,), with a single value for all channels."""
+    own = own.flatten().cpu()
+    fits = len({len(values), len(own)} - {1}) < 2
+    return fits and torch.allclose(values, own, rtol=1e-4)
