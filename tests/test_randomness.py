@@ -20,8 +20,8 @@ DEVICES = [
 on_each_device = pytest.mark.parametrize("device", DEVICES)
 
 
-def streams(ids, purpose="report", number=0, seed=0, device="cpu"):
-    return Streams(seed, Draw(purpose, number, torch.as_tensor(ids)), torch.device(device))
+def streams(ids, purpose="report", number=0, seed=0, device="cpu", place=0):
+    return Streams(seed, Draw(purpose, number, torch.as_tensor(ids), place), torch.device(device))
 
 
 @on_each_device
@@ -50,16 +50,37 @@ def test_subsets_are_uniform_and_without_repetition(device):
 
 @on_each_device
 def test_streams_have_nothing_in_common(device):
-    """All pairs over purposes, draws, ids and seeds, the mixed-up ones included (seed 1, id 0 and 0, 1)."""
+    """All pairs over purposes, draws, ids, seeds and places, mixed-up ones (seed 1, id 0 and 0, 1) too."""
     size = 20_000
     rows = [
-        streams([image_id], purpose, number, seed, device).normal((size,), torch.float64)[0].cpu().numpy()
-        for purpose, number, image_id, seed in product(PURPOSES, (0, 1), (0, 1), (0, 1))
+        streams([image_id], purpose, number, seed, device, place).uniform((size,), torch.float64)[0].cpu()
+        for purpose, number, image_id, seed, place in product(PURPOSES, (0, 1), (0, 1), (0, 1), (0, 1))
     ]
-    correlation = np.corrcoef(np.stack(rows))
-    assert len(rows) == 40
-    assert abs(correlation[np.triu_indices(40, 1)]).max() < 5 / size**0.5
-    assert all(len(np.intersect1d(a, b)) == 0 for a, b in combinations(rows[:8], 2))  # nor shifted
+    correlation = np.corrcoef(torch.stack(rows).numpy())
+    assert len(rows) == 128
+    assert abs(correlation[np.triu_indices(128, 1)]).max() < 5.5 / size**0.5
+    assert all(len(np.intersect1d(a, b)) == 0 for a, b in combinations(rows[:16], 2))  # nor shifted
+
+
+def test_the_numbers_of_purposes_never_change():
+    """Published results rest on them."""
+    assert PURPOSES == {
+        "call": 0,
+        "train": 1,
+        "attack": 2,
+        "select": 3,
+        "report": 4,
+        "rank": 5,
+        "guess": 6,
+        "certify": 7,
+    }
+
+
+@on_each_device
+def test_the_same_normal_numbers_for_every_dtype(device):
+    float32 = streams([3, 8], device=device).normal((50,), torch.float32)
+    for dtype in (torch.float64, torch.bfloat16):
+        assert torch.equal(streams([3, 8], device=device).normal((50,), dtype), float32.to(dtype))
 
 
 @on_each_device
@@ -96,5 +117,5 @@ def test_a_draw_is_sliced_with_its_batch():
 
 
 def test_an_unknown_purpose_is_refused():
-    with pytest.raises(ConfigError, match=r"^purpose is 'test'; it must be one of .*attack, select, report$"):
+    with pytest.raises(ConfigError, match=r"^purpose is 'test'; it must be one of .*rank, guess, certify$"):
         Draw("test")

@@ -132,3 +132,16 @@ def test_a_killed_process_leaves_its_key_free(tmp_path):
     os.kill(worker.pid, signal.SIGKILL)
     worker.join(30)
     assert Store(tmp_path).fetch(Job("kind", "key", artifact)).facts["note"] == "ä"
+
+
+def test_an_artifact_in_anothers_place_is_not_taken(tmp_path, capsys):
+    """Whole as it is: its checksum covers its kind and its key."""
+    store = Store(tmp_path)
+    for kind, key in (("a", "one"), ("a", "two"), ("b", "one")):
+        store.fetch(Job(kind, key, lambda: Artifact({"x": torch.ones(3)})))
+    store.path("a", "two").write_bytes(store.path("a", "one").read_bytes())
+    store.path("b", "one").write_bytes(store.path("a", "one").read_bytes())
+    assert store.load("a", "one") is not None
+    assert store.load("a", "two") is None
+    assert store.load("b", "one") is None
+    assert capsys.readouterr().err.count("not what its name says") == 2

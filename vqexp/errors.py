@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+MOST = {True: 10**9, False: 10**6}  # integers, other numbers
+
 
 class ConfigError(ValueError):
     """Bad input, found before work starts (exit status 2). The message says what is allowed."""
@@ -41,8 +43,13 @@ def check_number(
     below: float | None = None,
     integer: bool = False,
 ) -> None:
-    """Raise `ConfigError`, naming the range, unless low <= value <= high and above < value < below."""
+    """Raise `ConfigError`, naming the range, unless low <= value <= high and above < value < below.
+
+    Without an upper bound of its own a setting is at most `MOST`: what is larger is a slip.
+    """
     kind = "an integer" if integer else "a number"
+    if high is None and below is None and _exceeds(value, MOST[integer]):
+        high = MOST[integer]
     allowed = [f">= {low}"] if low is not None else []
     allowed += [f"> {above}"] if above is not None else []
     allowed += [f"<= {high}"] if high is not None else []
@@ -52,6 +59,10 @@ def check_number(
     fits = fits and (high is None or value <= high) and (above is None or value > above)
     fits = fits and (below is None or value < below)
     require(fits, f"{name} is {value!r}; it must be {kind} {' and '.join(allowed)}".rstrip())
+
+
+def _exceeds(value: Any, most: float) -> bool:
+    return isinstance(value, int | float) and value > most
 
 
 def one_line(error: BaseException) -> str:

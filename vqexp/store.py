@@ -24,11 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vqexp.errors import ConfigError, WorkError
-
-
-def key_of(*parts: Any) -> str:
-    """Hash of plain data (dicts, lists, strings, numbers): 24 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+from vqexp.keys import key_of as key_of
 
 
 @dataclass
@@ -80,11 +76,11 @@ class Store:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
                 metadata = file.metadata() or {}
-            if metadata.get("checksum") == _checksum(tensors, metadata.get("facts", "")):
+            if metadata.get("checksum") == _checksum(kind, key, tensors, metadata.get("facts", "")):
                 return Artifact(tensors, json.loads(metadata["facts"]))
         except (SafetensorError, OSError, ValueError):
             pass
-        print(f"{path} is damaged; it is made again", file=sys.stderr)
+        print(f"{path} is damaged, or not what its name says; it is made again", file=sys.stderr)
         return None
 
     def fetch(self, job: Job) -> Artifact:
@@ -128,17 +124,17 @@ class Store:
                 artifact = job.compute()
                 artifact.tensors = {name: t.contiguous().cpu() for name, t in artifact.tensors.items()}
                 artifact.facts.setdefault("seconds", time.perf_counter() - start)
-                self._write(path, artifact)
+                self._write(job, artifact)
             # removed only now that the artifact stands: whoever still waits on it finds the artifact
             lock_path.unlink(missing_ok=True)
             return artifact
         finally:
             lock.release()
 
-    def _write(self, path: Path, artifact: Artifact) -> None:
+    def _write(self, job: Job, artifact: Artifact) -> None:
         facts = json.dumps(artifact.facts)
-        metadata = {"facts": facts, "checksum": _checksum(artifact.tensors, facts)}
-        write_atomically(path, save(artifact.tensors, metadata))
+        metadata = {"facts": facts, "checksum": _checksum(job.kind, job.key, artifact.tensors, facts)}
+        write_atomically(self.path(job.kind, job.key), save(artifact.tensors, metadata))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -166,8 +162,9 @@ def faults(what: str) -> Iterator[None]:
         raise WorkError(f"{what}: {reason}") from None
 
 
-def _checksum(tensors: dict[str, Tensor], facts: str) -> str:
-    digest = hashlib.sha256(facts.encode())
+def _checksum(kind: str, key: str, tensors: dict[str, Tensor], facts: str) -> str:
+    """Over all that an artifact holds, and over its name: a whole one in another's place is not it."""
+    digest = hashlib.sha256(f"{kind} {key} {facts}".encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

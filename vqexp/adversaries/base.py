@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from vqexp.defenses import Defense, is_random
 from vqexp.errors import one_of
 
 COSTS = ("free", "single", "averaged")
@@ -32,14 +33,14 @@ class Adversary:
     def __init__(self, *, cost: str) -> None:
         one_of("adversary.cost", cost, COSTS)
 
-    def check(self, defense: nn.Module) -> None:
+    def check(self, defense: Defense) -> None:
         """Raise `ConfigError` if this adversary makes no sense against `defense`."""
 
-    def sees_randomness(self, defense: nn.Module) -> bool:
+    def sees_randomness(self, defense: Defense) -> bool:
         """Whether the view of `defense` is random, before there is one."""
-        return self.sees_defense and self.fixed_draws is None and bool(getattr(defense, "random", True))
+        return self.sees_defense and self.fixed_draws is None and is_random(defense)
 
-    def view(self, classifier: nn.Module, defense: nn.Module) -> nn.Module:
+    def view(self, classifier: nn.Module, defense: Defense) -> nn.Module:
         """What the attack sees: images (N, C, H, W) in [0, 1] -> logits; a `View` if random.
 
         `classifier` is f, or the surrogate where there is one.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.defenses import Defense, Draw, call
+from vqexp.inputs import check_kept_shape
 
 
 class Forward(torch.autograd.Function):
@@ -29,10 +30,10 @@ class StraightThrough(Defense):
     def __init__(self, defense: nn.Module) -> None:
         super().__init__()
         self.defense = defense
-        self.random = getattr(defense, "random", True)
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, C, H, W) -> g(images), of the same shape."""
         with torch.no_grad():
             output = self.defense(images) if draw is None else call(self.defense, images, draw)
+            check_kept_shape(getattr(self.defense, "name", type(self.defense).__name__), images, output)
         return Forward.apply(images, output)

@@ -6,7 +6,7 @@ from torch import nn
 
 from vqexp.adversaries.view import RandomView, View
 from vqexp.adversaries.white_box import WhiteBox
-from vqexp.defenses import Defense, defend
+from vqexp.defenses import Defense, Foreign, defend, is_random
 from vqexp.errors import SenselessError
 
 
@@ -22,20 +22,20 @@ class KnownRandomness(WhiteBox):
         self.fixed_draws = self.samples
         self.summary += "; attack and evaluation use the same draws"
 
-    def check(self, defense: nn.Module) -> None:
+    def check(self, defense: Defense) -> None:
         """Refuse a defense without randomness to know, or whose draws cannot be asked for by number."""
         super().check(defense)
-        if not getattr(defense, "random", True):
+        if not is_random(defense):
             raise SenselessError(
                 "adversary=known_randomness knows draws, but this defense has none; choose ste or exact"
             )
-        if not isinstance(defense, Defense):
+        if isinstance(defense, Foreign) and not defense.preprocesses:
             raise SenselessError(
-                f"adversary=known_randomness asks for draws by number, which {type(defense).__name__} does "
-                "not take (it is no vqexp.defenses.Defense)"
+                f"adversary=known_randomness asks for draws by number, but those of {defense.name} depend on "
+                "the batch (it wraps the classifier by itself, and is no vqexp.defenses.Defense)"
             )
 
-    def view(self, classifier: nn.Module, defense: nn.Module) -> View:
+    def view(self, classifier: nn.Module, defense: Defense) -> View:
         """The defended classifier on the evaluation's own draws."""
         return RandomView(
             defend(classifier, self.estimator(defense)),

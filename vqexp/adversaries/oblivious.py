@@ -3,6 +3,7 @@
 from torch import nn
 
 from vqexp.adversaries.base import Adversary
+from vqexp.defenses import Defense
 from vqexp.errors import SenselessError
 
 
@@ -12,14 +13,14 @@ class Oblivious(Adversary):
     sees_defense = False
     summary = "this attacker does not know the defense"
 
-    def check(self, defense: nn.Module) -> None:
+    def check(self, defense: Defense) -> None:
         """Refuse a defense inside f: without it there is no f to attack."""
-        if getattr(defense, "inside", False):
+        if defense.inside:
             raise SenselessError(
                 "adversary=oblivious attacks f without its preprocessor, but this defense is inside f; "
                 "choose an adversary that sees it"
             )
 
-    def view(self, classifier: nn.Module, defense: nn.Module) -> nn.Module:
+    def view(self, classifier: nn.Module, defense: Defense) -> nn.Module:
         """f alone."""
         return classifier

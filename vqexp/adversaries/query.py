@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, RandomView
-from vqexp.defenses import defend
+from vqexp.defenses import Defense, defend, is_random
 from vqexp.errors import SenselessError, check_number
 
 
@@ -43,16 +43,16 @@ class Query(Adversary):
         draws = f", mean over {samples} draws" if samples > 1 else ""
         self.summary = f"this attacker sees scores of the defended classifier alone, no gradient{draws}"
 
-    def check(self, defense: nn.Module) -> None:
+    def check(self, defense: Defense) -> None:
         """Refuse an average over draws that are all the same."""
-        if self.samples > 1 and not getattr(defense, "random", True):
+        if self.samples > 1 and not is_random(defense):
             raise SenselessError(
                 f"adversary.samples is {self.samples}, but all draws of this defense are the same; "
                 "set adversary.samples=1"
             )
 
-    def view(self, classifier: nn.Module, defense: nn.Module) -> QueryView:
+    def view(self, classifier: nn.Module, defense: Defense) -> QueryView:
         """Scores on fresh draws of the purpose `attack`."""
         view = QueryView(defend(classifier, defense), samples=self.samples, memory_limit=self.memory_limit)
-        view.random = getattr(defense, "random", True)
+        view.random = is_random(defense)
         return view

@@ -58,9 +58,7 @@ class SoftQuantizer(Defense):
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, C, H, W) -> the same shape."""
-        if draw is None:
-            draw = Draw("call", self.hard.calls)
-            self.hard.calls += 1
+        draw = self.draw_for(len(images), draw)
         soft = self.soft(images, draw)
         if not self.hard_forward:
             return soft
@@ -88,16 +86,16 @@ class Soft(WhiteBox):
         )
         self.temperature, self.hard_forward = float(temperature), hard_forward
 
-    def check(self, defense: nn.Module) -> None:
+    def check(self, defense: Defense) -> None:
         """Refuse what has no soft version: all but the vector quantizers."""
         super().check(defense)
         if not isinstance(defense, VectorQuantizer):
             raise SenselessError(
-                f"adversary=soft softens a quantizer's assignments, and {type(defense).__name__} has none; "
+                f"adversary=soft softens a quantizer's assignments, and {defense.name} has none; "
                 "choose ste or exact"
             )
 
-    def estimator(self, defense: nn.Module) -> nn.Module:
+    def estimator(self, defense: Defense) -> nn.Module:
         """The soft quantizer."""
         assert isinstance(defense, VectorQuantizer)
         return SoftQuantizer(defense, self.temperature, self.hard_forward)

@@ -7,7 +7,7 @@ from torch import nn
 
 from vqexp.adversaries.view import View
 from vqexp.adversaries.white_box import WhiteBox
-from vqexp.defenses import NoDefense
+from vqexp.defenses import Defense, NoDefense
 from vqexp.errors import SenselessError, check_number, require
 
 
@@ -42,7 +42,7 @@ class Transfer(WhiteBox):
         where = f"behind the defense ({self.summary.split(': ')[1]})" if defended else "without the defense"
         self.summary = f"this attacker does not know f: it attacks a surrogate, {where}"
 
-    def check(self, defense: nn.Module) -> None:
+    def check(self, defense: Defense) -> None:
         """Refuse what `WhiteBox` does, where the defense is there, and draws where it is not."""
         if not self.sees_defense:
             if self.samples > 1:
@@ -55,6 +55,6 @@ class Transfer(WhiteBox):
         else:
             super().check(defense)
 
-    def view(self, classifier: nn.Module, defense: nn.Module) -> View:
+    def view(self, classifier: nn.Module, defense: Defense) -> View:
         """The surrogate, given as `classifier`, alone or behind the defense."""
         return super().view(classifier, defense) if self.sees_defense else View(classifier)

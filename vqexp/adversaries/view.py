@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vqexp.defenses import Draw, call
+from vqexp.defenses import Draw, call, repeated
+from vqexp.inputs import check_logits
 
 # (logits (N, classes), labels (N,), or whatever there is of each image (N, ...)) -> one term an image (N,)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-DRAWS_A_CHUNK = 2**24
+DRAWS = 2**24  # numbers that one attack has for its draws
 
 
 class View(nn.Module):
@@ -30,12 +31,14 @@ class View(nn.Module):
         super().__init__()
         self.model = model
 
-    def start(self, seed: int) -> None:
-        """Begin a chunk of images: all draws of the attack on it follow from `seed`, in [0, 2^31)."""
+    def start(self, seed: int, ids: Tensor | None = None) -> None:
+        """Begin an attack: its draws follow from `seed`, in [0, 2^31), and the images' ids (N,)."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes): what attacks of other libraries take."""
-        return self.model(images)
+        logits = self.model(images)
+        check_logits(logits, len(images))
+        return logits
 
     def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
         """(gradient (N, C, H, W), loss (N,)) with respect to the images."""
@@ -74,23 +77,24 @@ class RandomView(View):
         self.samples, self.average, self.fixed, self.memory_limit = samples, average, fixed, memory_limit
         self.random = fixed is None
         self._next = 0
+        self._ids: Tensor | None = None
         self._bytes: int | None = None
 
-    def start(self, seed: int) -> None:
-        """Fresh draws are numbered in the order of the calls, from a number of the chunk's own."""
-        self._next = seed * DRAWS_A_CHUNK
+    def start(self, seed: int, ids: Tensor | None = None) -> None:
+        """Fresh draws are numbered in the order of the calls, from a number of the attack's own."""
+        self._next, self._ids = seed * DRAWS, ids
 
     def one_draw(self) -> nn.Module:
         """A view with the same position in the sequence of draws."""
         view = type(self)(self.model, fixed=self.fixed, memory_limit=self.memory_limit)
-        view.random, view._next = self.random, self._next
+        view.random, view._next, view._ids = self.random, self._next, self._ids
         return view
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of one draw, or the log of the mean softmax over `samples` draws."""
         numbers = self._numbers()
         group = max(1, self._at_once(images) // self.samples)
-        rows = torch.arange(len(images))
+        rows = self._rows(len(images))
         parts = [
             self._output(images[i : i + group], rows[i : i + group], numbers)
             for i in range(0, len(images), group)
@@ -101,7 +105,7 @@ class RandomView(View):
         """Average of the draws' gradients, or gradient at the mean output; as many images at once as fit."""
         numbers, at_once = self._numbers(), self._at_once(images)
         group = max(1, at_once // self.samples)
-        rows, gradients, losses = torch.arange(len(images)), [], []
+        rows, gradients, losses = self._rows(len(images)), [], []
         for i in range(0, len(images), group):
             some = images[i : i + group].detach().requires_grad_(True)
             gradient, value = torch.zeros_like(some), torch.zeros((), device=some.device)
@@ -135,15 +139,20 @@ class RandomView(View):
         parts = []
         for i in range(0, len(numbers), draws):
             some = numbers[i : i + draws]
-            ids = torch.zeros_like(rows) if self.fixed else rows
-            draw = Draw(self.fixed or "attack", some.repeat_interleave(n), ids.repeat(len(some)))
-            repeated = images.repeat(len(some), 1, 1, 1)
+            draw = repeated(self.fixed or "attack", some, rows, known=self.fixed is not None)
+            batch = images.repeat(len(some), 1, 1, 1)
             if torch.is_grad_enabled() and draws < len(numbers):
-                logits = checkpoint(call, self.model, repeated, draw, use_reentrant=False)
+                logits = checkpoint(call, self.model, batch, draw, use_reentrant=False)
             else:
-                logits = call(self.model, repeated, draw)
+                logits = call(self.model, batch, draw)
+            check_logits(logits, len(batch))
             parts.append(logits.unflatten(0, (len(some), n)))
         return torch.cat(parts)
+
+    def _rows(self, n: int) -> Tensor:
+        """The ids of n images: those told at the start, or, of only some of them, their places."""
+        known = self._ids is not None and len(self._ids) == n
+        return self._ids if known and self._ids is not None else torch.arange(n)
 
     def _numbers(self) -> Tensor:
         first = 0 if self.fixed else self._next

@@ -7,7 +7,7 @@ from torch import nn
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.estimators import StraightThrough
 from vqexp.adversaries.view import RandomView, View
-from vqexp.defenses import Defense, NoDefense, defend
+from vqexp.defenses import Defense, NoDefense, defend, is_random
 from vqexp.errors import SenselessError, check_number, one_of
 
 AVERAGES = ("loss", "output")
@@ -52,41 +52,39 @@ class WhiteBox(Adversary):
         draws = f", mean of {what} over {samples} draws" if samples > 1 else ""
         self.summary = f"this attacker knows the defense: {self.GRADIENTS[gradient]}{draws}"
 
-    def check(self, defense: nn.Module) -> None:
+    def check(self, defense: Defense) -> None:
         """Refuse what cannot be averaged or differentiated, with the reason."""
         if isinstance(defense, NoDefense):
             raise SenselessError(
                 "there is no defense to know; adversary=oblivious is the white box of defense=none"
             )
-        if self.samples > 1 and not getattr(defense, "random", True):
+        if self.samples > 1 and not is_random(defense):
             raise SenselessError(
                 f"adversary.samples is {self.samples}, but all draws of this defense are the same; "
                 "adversary.samples=1 (adversary=ste) is its white box"
             )
-        if self.gradient != "exact" and getattr(defense, "inside", False):
+        if self.gradient != "exact" and defense.inside:
             raise SenselessError(
                 f"adversary.gradient={self.gradient} replaces the gradient of a preprocessor, but this "
                 "defense is inside f; choose exact"
             )
-        wrap = getattr(type(defense), "wrap", Defense.wrap)
-        if self.gradient != "exact" and wrap is not Defense.wrap:
+        if self.gradient != "exact" and not defense.preprocesses:
             raise SenselessError(
                 f"adversary.gradient={self.gradient} replaces the gradient of a preprocessor, but "
-                f"{type(defense).__name__} acts on more than f's input; choose exact or oblivious"
+                f"{defense.name} acts on more than f's input; choose exact or oblivious"
             )
-        if self.gradient == "exact" and not getattr(defense, "differentiable", True):
+        if self.gradient == "exact" and not defense.differentiable:
             raise SenselessError(
-                f"adversary.gradient=exact needs a gradient, but {type(defense).__name__} has none; "
-                "choose ste"
+                f"adversary.gradient=exact needs a gradient, but {defense.name} has none; choose ste"
             )
 
-    def estimator(self, defense: nn.Module) -> nn.Module:
+    def estimator(self, defense: Defense) -> nn.Module:
         """The defense with the gradient that this attacker follows."""
         return StraightThrough(defense) if self.gradient == "ste" else defense
 
-    def view(self, classifier: nn.Module, defense: nn.Module) -> View:
+    def view(self, classifier: nn.Module, defense: Defense) -> View:
         """The defended classifier on fresh draws of the purpose `attack`."""
         model = defend(classifier, self.estimator(defense))
-        if not getattr(defense, "random", True):
+        if not is_random(model):
             return View(model)
         return RandomView(model, samples=self.samples, average=self.average, memory_limit=self.memory_limit)

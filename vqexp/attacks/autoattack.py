@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,14 @@ from pyautoattack import AutoAttack as AuthorsAutoAttack
 from torch import Tensor, nn
 
 from vqexp.adversaries import Adversary, View
+from vqexp.attacks.any_size import AnySize
 from vqexp.attacks.apgd import NORM_NAMES, RandomAPGD
 from vqexp.attacks.base import Adversarial, Attack
+from vqexp.attacks.members import members
+from vqexp.attacks.randomness import Randomness
+from vqexp.defenses import Defense
 from vqexp.errors import SenselessError, check_number, one_of
+from vqexp.notes import note
 
 
 class AutoAttack(Attack):
@@ -21,7 +26,8 @@ class AutoAttack(Attack):
 
     version: `standard`, `plus` (fixed views only) or `rand` (random views only, where `standard` means
     the same). steps, queries: null leaves what the version fixes; a number replaces the steps of APGD and
-    FAB or the queries of Square (the result is then no AutoAttack figure).
+    FAB or the queries of Square (the result is then no AutoAttack figure). Members that do not exist for
+    the number of classes (`members`) are left out; the log says so, and a line on stderr.
 
     Fixed view: an image on which the view was wrong from the start, or which no member flipped, comes
     back unchanged. `autoattack_flags` (N,) is the package's own verdict: true where the view was right
@@ -49,7 +55,7 @@ class AutoAttack(Attack):
                 check_number(f"attack.{name}", value, low=1, integer=True)
         self.version, self.steps, self.queries = version, steps, queries
 
-    def check(self, adversary: Adversary, defense: nn.Module) -> None:
+    def check(self, adversary: Adversary, defense: Defense, num_classes: int) -> None:
         """Refuse a version for the other kind of view."""
         self._check_version(adversary.sees_randomness(defense))
 
@@ -64,13 +70,15 @@ class AutoAttack(Attack):
                 "attack.version=rand is for random views, and this view is fixed; choose standard or plus"
             )
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The package's adversarial images, or candidates; its log goes into the facts."""
+        seed = randomness.seed
         if isinstance(view, View) and view.random:
             return self._on_draws(view, images, labels, seed)
         self._check_version(random=False)
         with _captured_log() as log, torch.random.fork_rng():
-            attack = self.authors_attack(view, images, seed)
+            attack, lines = self.authors_attack(view, images, seed)
+            _say(lines, log)
             adversarial, predictions = attack.run_standard_evaluation(
                 images, labels, batch_size=self.batch_size
             )
@@ -82,17 +90,21 @@ class AutoAttack(Attack):
         apgd = RandomAPGD(view, steps=self.steps or 100, norm=self.norm, eps=self.eps, seed=seed)
         logits = apgd.logits(images)
         flags, candidates = logits.argmax(1) == labels, []
+        kept, lines = members(["apgd-ce", "apgd-dlr"], logits.shape[1])
         with _captured_log() as log:
-            for loss in ("ce", "dlr") if logits.shape[1] > 2 else ("ce",):
-                one = apgd.run(images, labels, loss)
+            _say(lines, log)
+            for name in kept:
+                one = apgd.run(images, labels, name.removeprefix("apgd-"))
                 candidates.append(one.points)
                 flags = flags & ~one.flipped
                 log.write(f"{one.log}\n")
         points = torch.cat(candidates)
         return Adversarial(points[0], {"autoattack_flags": flags}, {"log": log.getvalue()}, points)
 
-    def authors_attack(self, view: nn.Module, images: Tensor, seed: int) -> AuthorsAutoAttack:
-        """The package's attack object with our settings."""
+    def authors_attack(
+        self, view: nn.Module, images: Tensor, seed: int
+    ) -> tuple[AuthorsAutoAttack, list[str]]:
+        """The package's attack object with our settings, and what in it is not as usual, in lines."""
         attack = AuthorsAutoAttack(
             view,
             norm=NORM_NAMES[self.norm],
@@ -102,15 +114,20 @@ class AutoAttack(Attack):
             device=images.device,
         )
         with torch.no_grad():
-            other_classes = view(images[:1]).shape[1] - 1
+            classes = view(images[:1]).shape[1]
+        attack.attacks_to_run, lines = members(attack.attacks_to_run, classes)
+        square = AnySize(view)
+        square.__dict__.update(vars(attack.square))  # the version's settings
+        attack.square = square
+        lines += square.remarks(*images.shape[2:])
         for targeted in (attack.apgd_targeted, attack.fab):
-            targeted.n_target_classes = min(targeted.n_target_classes, other_classes)
+            targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
         if self.steps is not None:
             for stepped in (attack.apgd, attack.apgd_targeted, attack.fab):
                 stepped.n_iter = self.steps
         if self.queries is not None:
             attack.square.n_queries = self.queries
-        return attack
+        return attack, lines
 
 
 @contextmanager
@@ -127,3 +144,10 @@ def _captured_log() -> Iterator[io.StringIO]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
+
+
+def _say(lines: Sequence[str], log: io.StringIO) -> None:
+    """In the log, which the record keeps, and on stderr."""
+    for line in lines:
+        log.write(f"{line}\n")
+        note(f"AutoAttack: {line}")

@@ -1,6 +1,8 @@
 """What an attack is, and the ball it must stay in."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -9,9 +11,16 @@ from torch import Tensor, nn
 
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, View
+from vqexp.attacks.randomness import Randomness
+from vqexp.defenses import Defense, evaluating
 from vqexp.errors import WorkError, check_number, one_of
+from vqexp.inputs import check_images, check_labels, check_logits
 
 TOLERANCE = 1e-6
+# On a CPU a matrix product of few rows rounds in another way, and a result would depend on the batch size: a
+# smaller batch is filled up by repeating its images, where they are small enough for that to cost little.
+FILLED, SMALL = 16, 3 * 64 * 64
+WIDE = 1000  # l2 width of the box [0, 1] for images of a million pixel values
 
 
 @dataclass
@@ -27,6 +36,12 @@ class Adversarial:
     facts: dict[str, Any] = field(default_factory=dict)
     candidates: Tensor | None = None
 
+    def first(self, n: int) -> "Adversarial":
+        """What is known of the first n images."""
+        candidates = None if self.candidates is None else self.candidates[:, :n]
+        tensors = {name: values[:n] for name, values in self.tensors.items()}
+        return Adversarial(self.images[:n], tensors, self.facts, candidates)
+
 
 class Attack:
     """Perturbs images inside the eps-ball and the box [0, 1], before any defense.
@@ -40,6 +55,7 @@ class Attack:
     needs_gradient = True  # of the view; False: its logits are enough
     NORMS: ClassVar[tuple[str, ...]] = ("linf", "l2")
     perturbs = True  # False: there is nothing to attack and no adversarial image
+    by_image = False  # an image's result does not depend on the others of its batch
 
     def __init__(self, *, eps: float, norm: str = "linf", batch_size: int = 100, cost: str = "light") -> None:
         check_number("attack.eps", eps, low=0)
@@ -47,21 +63,32 @@ class Attack:
         check_number("attack.batch_size", batch_size, low=1, integer=True)
         self.eps, self.norm, self.batch_size = float(eps), norm, batch_size
 
-    def check(self, adversary: Adversary, defense: nn.Module) -> None:
+    def check(self, adversary: Adversary, defense: Defense, num_classes: int) -> None:
         """Raise `ConfigError` if this attack makes no sense on what `adversary` sees of `defense`."""
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
-        """Adversarial images for one chunk; all randomness comes from `seed`."""
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+        """Adversarial images for one chunk; all chance comes from `randomness`."""
         raise NotImplementedError
 
-    def run(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def run(
+        self, view: nn.Module, images: Tensor, labels: Tensor, seed: int, ids: Tensor | None = None
+    ) -> Adversarial:
         """`perturb`, checked: the largest violation of ball and box goes into the facts.
 
-        Raises `WorkError` if it exceeds 1e-6.
+        seed: in [0, 2^31), the attack's. ids (N,): the images' rows in their dataset, by default their
+        places; each image draws from (seed, id). The view is in evaluation mode meanwhile, and its parameters
+        gather no gradient. Raises `ConfigError` for what are no images and labels, `WorkError` for a
+        violation of more than 1e-6.
         """
-        if isinstance(view, View):
-            view.start(seed)
-        found = self.perturb(view, images, labels, seed)
+        check_images(images)
+        check_labels(labels, len(images))
+        ids = torch.arange(len(images)) if ids is None else ids.cpu()
+        with evaluating(view), _labels_checked(view, labels):
+            rows = torch.arange(self._batch(images)) % len(images)
+            if isinstance(view, View):
+                view.start(seed, ids[rows])
+            found = self.perturb(view, images[rows], labels[rows], Randomness(seed, ids[rows]))
+        found = found.first(len(images))
         found.images = found.images.detach()
         points = [found.images] if found.candidates is None else [found.images, *found.candidates]
         violation = max((self.violation(images, point) for point in points), key=_nan_first)
@@ -70,6 +97,11 @@ class Attack:
         found.facts["violation"] = violation
         return found
 
+    def _batch(self, images: Tensor) -> int:
+        """How many images `perturb` gets."""
+        fill = self.by_image and images[0].numel() <= SMALL
+        return max(len(images), FILLED) if fill else len(images)
+
     def violation(self, images: Tensor, adversarial: Tensor) -> float:
         """How far the worst pixel or image is outside the ball or the box; 0 if none is."""
         if not len(images):
@@ -77,6 +109,26 @@ class Attack:
         box = torch.maximum(-adversarial, adversarial - 1).max()
         ball = distance(adversarial - images, self.norm).max() - self.eps
         return max(float(box), float(ball), 0.0) if torch.isfinite(adversarial).all() else float("nan")
+
+
+@contextmanager
+def _labels_checked(view: nn.Module, labels: Tensor) -> Iterator[None]:
+    """Labels are checked against the classes of the first logits that the view gives."""
+
+    def check(module: nn.Module, arguments: tuple[Any, ...], logits: Any) -> None:
+        check_logits(logits, len(arguments[0]))
+        check_labels(labels, len(labels), logits.shape[1])
+        hook.remove()
+
+    model = getattr(view, "model", view)
+    if not isinstance(model, nn.Module):  # a function, which says nothing before it is asked
+        yield
+        return
+    hook = model.register_forward_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def distance(delta: Tensor, norm: str) -> Tensor:
@@ -117,6 +169,15 @@ def keep_higher(best: Tensor, best_loss: Tensor, point: Tensor, loss: Tensor) ->
     refuse_nan("loss", loss)
     better = loss > best_loss
     return torch.where(better.view(-1, 1, 1, 1), point, best), torch.where(better, loss, best_loss)
+
+
+def check_step_size(step_size: float, eps: float, norm: str) -> None:
+    """Raise `ConfigError` for a step that goes nowhere, or further than the box [0, 1] is wide."""
+    most = 1 if norm == "linf" else WIDE
+    if eps == 0:
+        check_number("attack.step_size", step_size, low=0, high=most)
+    else:
+        check_number("attack.step_size", step_size, above=0, high=most)
 
 
 def refuse_nan(what: str, values: Tensor) -> None:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import torchattacks
 from torch import Tensor, nn
 
-from vqexp.attacks.base import Adversarial, Attack, distance
+from vqexp.attacks.base import Adversarial, Attack, check_step_size, distance
 from vqexp.attacks.minimal import MinimalL2
+from vqexp.attacks.randomness import Randomness
 from vqexp.attacks.watched import Watched
 from vqexp.errors import check_number
 
@@ -29,7 +30,8 @@ def _attack(kind: Callable[..., Any], view: nn.Module, images: Tensor, **setting
 class MIFGSM(Attack):
     """Signed steps along a momentum of normalized gradients (Dong et al. 2018, algorithm 1).
 
-    steps: >= 1. step_size: >= 0, in units of [0, 1] pixels. decay: of the momentum, >= 0.
+    steps: >= 1. step_size: in (0, 1] unless eps is 0, in units of [0, 1] pixels. decay: of the momentum, 0
+    to 10.
     """
 
     NORMS: ClassVar[tuple[str, ...]] = ("linf",)
@@ -37,11 +39,11 @@ class MIFGSM(Attack):
     def __init__(self, *, steps: int, step_size: float, decay: float, **settings: Any) -> None:
         super().__init__(**settings)
         check_number("attack.steps", steps, low=1, integer=True)
-        check_number("attack.step_size", step_size, low=0)
-        check_number("attack.decay", decay, low=0)
+        check_step_size(step_size, self.eps, self.norm)
+        check_number("attack.decay", decay, low=0, high=10)
         self.steps, self.step_size, self.decay = steps, float(step_size), decay
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The last point."""
         settings = {"eps": self.eps, "alpha": self.step_size, "steps": self.steps, "decay": self.decay}
         attack = _attack(torchattacks.MIFGSM, Watched(view), images, **settings)
@@ -58,7 +60,7 @@ class DeepFool(MinimalL2):
     def __init__(self, *, steps: int, overshoot: float, **settings: Any) -> None:
         super().__init__(**settings)
         check_number("attack.steps", steps, low=1, integer=True)
-        check_number("attack.overshoot", overshoot, low=0)
+        check_number("attack.overshoot", overshoot, low=0, high=10)
         self.steps, self.overshoot = steps, overshoot
 
     def find(self, view: Watched, images: Tensor, labels: Tensor) -> Tensor:
@@ -79,7 +81,7 @@ class CarliniWagner(MinimalL2):
         check_number("attack.c", c, above=0)
         check_number("attack.confidence", confidence, low=0)
         check_number("attack.steps", steps, low=1, integer=True)
-        check_number("attack.lr", lr, above=0)
+        check_number("attack.lr", lr, above=0, high=10)
         self.c, self.confidence, self.steps, self.lr = c, confidence, steps, lr
 
     def find(self, view: Watched, images: Tensor, labels: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from vqexp import metrics
+from vqexp.errors import SenselessError
+
+DLR_CLASSES = 3  # that DLR compares
 
 
 def ce(logits: Tensor, labels: Tensor) -> Tensor:
@@ -21,8 +24,9 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
 def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     """Difference of logits ratio (Croce & Hein 2020, eq. 6): the margin over the first less the third.
 
-    Does not change with the scale of the logits. Needs three classes.
+    Does not change with the scale of the logits. Raises `SenselessError` below three classes.
     """
+    check_classes(dlr, logits.shape[1])
     top = logits.topk(3, dim=1).values
     return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
 
@@ -34,3 +38,12 @@ def targeted_margin(logits: Tensor, labels_and_targets: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "dlr": dlr, "margin": margin}
+
+
+def check_classes(loss: Callable[[Tensor, Tensor], Tensor], classes: int) -> None:
+    """Raise `SenselessError` if `loss` compares more classes than there are."""
+    if loss is dlr and classes < DLR_CLASSES:
+        raise SenselessError(
+            f"attack.loss=dlr compares the first logit with the third, and there are {classes} classes; "
+            "choose ce or margin"
+        )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.attacks.base import Adversarial, Attack, distance, project
+from vqexp.attacks.randomness import Randomness
 from vqexp.attacks.watched import Watched
 
 
@@ -25,14 +26,14 @@ class MinimalL2(Attack):
         """The nearest points (N, C, H, W) in [0, 1] that the view gets wrong, as far as they are found."""
         raise NotImplementedError
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The points, projected. `distance` (N,): where they were, in l2; infinite if none was found.
 
         A point counts as found if the view gets it wrong once more (on a random view: on one more call).
         """
         watched = Watched(view)
         with torch.random.fork_rng():
-            torch.manual_seed(seed)  # the libraries draw from the global generator
+            torch.manual_seed(randomness.seed)  # the libraries draw from the global generator
             points = self.find(watched, images, labels).detach()
         with torch.no_grad():
             wrong = watched(points).argmax(1) != labels

@@ -1,9 +1,9 @@
 """Random noise: the control of an audit."""
 
-import torch
 from torch import Tensor, nn
 
 from vqexp.attacks.base import Adversarial, Attack, distance, project
+from vqexp.attacks.randomness import Randomness
 
 
 class RandomNoise(Attack):
@@ -12,12 +12,13 @@ class RandomNoise(Attack):
     l-inf: eps times random signs. l2: a uniform direction, of length eps. Then clipped to [0, 1].
     """
 
+    VERSION = 2
     needs_gradient = False
+    by_image = True
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The images with noise."""
-        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
-        noise = torch.randn(images.shape, generator=generator)
+        noise = randomness.normal(images.shape[1:])
         noise = (
             noise.sign() if self.norm == "linf" else noise / distance(noise, "l2").float().view(-1, 1, 1, 1)
         )

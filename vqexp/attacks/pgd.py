@@ -7,9 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss
-from vqexp.attacks.base import Adversarial, Attack, distance, input_gradient, keep_higher, project
-from vqexp.attacks.losses import LOSSES
+from vqexp.attacks.base import (
+    Adversarial,
+    Attack,
+    check_step_size,
+    distance,
+    input_gradient,
+    keep_higher,
+    project,
+)
+from vqexp.attacks.losses import LOSSES, check_classes
+from vqexp.attacks.randomness import Randomness
+from vqexp.defenses import Defense
 from vqexp.errors import check_number, one_of, require
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -22,14 +33,19 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 class PGD(Attack):
     """`steps` ascent steps of size `step_size` on the loss, projected after each.
 
-    steps: >= 1. step_size: >= 0, in units of [0, 1] pixels (l-inf: per pixel; l2: length of the step).
+    steps: >= 1. step_size: > 0 unless eps is 0, in units of [0, 1] pixels (l-inf: of each pixel, at most 1;
+    l2: the step's length).
     loss: `ce`, `dlr` or `margin`. schedule: of the step size, `constant`, `linear` or `cosine` (to zero).
     random_start: from a random point of the ball. restarts: >= 1. keep: points kept of each restart,
     evenly spaced among its steps and the last one among them, 1 to `steps`.
 
-    On a fixed view the point with the highest loss is returned, image by image. On a random one a single
-    loss is luck, so all points are returned as candidates.
+    A random start is a function of the seed and the image's id. On a fixed view the point with the highest
+    loss is returned, image by image. On a random one a single loss is luck, so all points are returned as
+    candidates.
     """
+
+    VERSION = 2
+    by_image = True
 
     def __init__(
         self,
@@ -45,10 +61,10 @@ class PGD(Attack):
     ) -> None:
         super().__init__(**settings)
         check_number("attack.steps", steps, low=1, integer=True)
-        check_number("attack.step_size", step_size, low=0)
+        check_step_size(step_size, self.eps, self.norm)
         one_of("attack.loss", loss, LOSSES)
         one_of("attack.schedule", schedule, SCHEDULES)
-        check_number("attack.restarts", restarts, low=1, integer=True)
+        check_number("attack.restarts", restarts, low=1, high=1000, integer=True)
         check_number("attack.keep", keep, low=1, high=steps, integer=True)
         require(
             isinstance(random_start, bool),
@@ -58,21 +74,24 @@ class PGD(Attack):
         self.loss, self.random_start = LOSSES[loss], random_start
         self.restarts, self.keep = restarts, keep
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def check(self, adversary: Adversary, defense: Defense, num_classes: int) -> None:
+        """Refuse a loss that compares more classes than there are."""
+        check_classes(self.loss, num_classes)
+
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The end points; on a fixed view the best of them, with its `loss` (N,)."""
-        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same start on every device
-        candidates = self.walks(view, images, labels, self.loss, generator)
+        candidates = self.walks(view, images, labels, self.loss, randomness)
         return settle(view, candidates, labels, self.loss)
 
     def walks(
-        self, view: nn.Module, images: Tensor, labels: Tensor, loss: Loss, generator: torch.Generator
+        self, view: nn.Module, images: Tensor, labels: Tensor, loss: Loss, randomness: Randomness
     ) -> list[Tensor]:
         """The points kept of all restarts, the last one of each among them."""
         # after which steps a point is kept
         kept = {round(self.steps * (i + 1) / self.keep) for i in range(self.keep)}
         candidates = []
         for _ in range(self.restarts):
-            point = self._start(images, generator) if self.random_start else images
+            point = self._start(images, randomness) if self.random_start else images
             for step in range(self.steps):
                 gradient, _ = input_gradient(view, point, labels, loss)
                 size = self.step_size * self.schedule(step / self.steps)
@@ -81,14 +100,13 @@ class PGD(Attack):
                     candidates.append(point)
         return candidates
 
-    def _start(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _start(self, images: Tensor, randomness: Randomness) -> Tensor:
         """Uniform in the l-inf ball; in l2 a uniform direction at a uniform share of the radius."""
-        noise = torch.empty(images.shape)
         if self.norm == "linf":
-            noise.uniform_(-self.eps, self.eps, generator=generator)
+            noise = self.eps * (2 * randomness.uniform(*images.shape[1:]) - 1)
         else:
-            noise.normal_(generator=generator)
-            radius = self.eps * torch.rand(len(images), generator=generator)
+            noise = randomness.normal(images.shape[1:])
+            radius = self.eps * randomness.uniform(1).squeeze(1)
             noise *= (radius / distance(noise, "l2")).float().view(-1, 1, 1, 1)
         return project(images + noise.to(images), images, self.eps, self.norm)
 
@@ -129,6 +147,6 @@ class NoAttack(Attack):
     def __init__(self, **settings: Any) -> None:
         super().__init__(eps=0.0, **settings)
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """`images` themselves."""
         return Adversarial(images)

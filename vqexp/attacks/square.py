@@ -4,12 +4,14 @@ import math
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from vqexp.attacks.base import Adversarial, Attack, keep_higher, project
 from vqexp.attacks.losses import margin
+from vqexp.attacks.randomness import Randomness
 from vqexp.errors import check_number, require
 
+AHEAD = 64  # queries whose chances are drawn at once
 # Queries, out of 10,000, after which the share of changed pixels halves; from the authors' code.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
@@ -25,7 +27,9 @@ class Square(Attack):
     returned.
     """
 
+    VERSION = 2
     needs_gradient = False
+    by_image = True
 
     def __init__(self, *, queries: int, p_init: float, **settings: Any) -> None:
         super().__init__(**settings)
@@ -38,18 +42,20 @@ class Square(Attack):
         self.queries, self.p_init = queries, float(p_init)
 
     @torch.no_grad()
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The accepted points, with their `loss` (N,)."""
-        generator = torch.Generator().manual_seed(seed)  # on the CPU: the same squares on every device
         N, C, H, W = images.shape
         best, best_loss = images, torch.full((N,), -torch.inf, device=images.device)
         for query in range(self.queries):
             if query == 0:  # vertical stripes
-                point = images + self.eps * _signs((N, C, 1, W), generator).to(images)
+                point = images + self.eps * randomness.signs(C, 1, W).to(images)
             else:
-                square = _squares(N, self._side(query - 1, H, W), H, W, generator)
-                change = 2 * self.eps * square * _signs((N, C, 1, 1), generator)
-                point = best + change.to(images)
+                at = (query - 1) % AHEAD
+                if at == 0:  # a place and a sign for each channel
+                    chance = randomness.uniform(AHEAD, 2 + C)
+                square = _squares(self._side(query - 1, H, W), H, W, chance[:, at, :2])
+                signs = torch.where(chance[:, at, 2:] < 0.5, -1.0, 1.0).view(N, C, 1, 1)
+                point = best + (2 * self.eps * square * signs).to(images)
             point = project(point, images, self.eps, self.norm)
             best, best_loss = keep_higher(best, best_loss, point, margin(view(point), labels))
         return Adversarial(best, {"loss": best_loss})
@@ -61,15 +67,9 @@ class Square(Attack):
         return min(max(round(math.sqrt(share * H * W)), 1), H, W)
 
 
-def _signs(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """-1 or 1 with equal chances."""
-    return 2.0 * torch.randint(2, shape, generator=generator) - 1
-
-
-def _squares(N: int, side: int, H: int, W: int, generator: Generator) -> Tensor:
-    """(N, 1, H, W), true in a square of each image at a place of its own."""
-    top = torch.randint(H - side + 1, (N, 1), generator=generator)
-    left = torch.randint(W - side + 1, (N, 1), generator=generator)
+def _squares(side: int, H: int, W: int, chance: Tensor) -> Tensor:
+    """(N, 1, H, W), true in a square of each image at a place of its own; chance (N, 2), in [0, 1)."""
+    top, left = ((chance * torch.tensor([H - side + 1, W - side + 1])).long()).split(1, 1)
     rows, columns = torch.arange(H) - top, torch.arange(W) - left
     rows, columns = (rows >= 0) & (rows < side), (columns >= 0) & (columns < side)
     return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)

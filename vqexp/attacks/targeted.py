@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vqexp.attacks.base import Adversarial
 from vqexp.attacks.losses import margin, targeted_margin
 from vqexp.attacks.pgd import PGD, settle
+from vqexp.attacks.randomness import Randomness
 from vqexp.errors import check_number
 
 
@@ -24,14 +25,13 @@ class TargetedPGD(PGD):
         check_number("attack.targets", targets, low=1, integer=True)
         self.targets = targets
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
+    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The best end point, or all of them."""
-        generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             others = view(images).scatter(1, labels.unsqueeze(1), -torch.inf)
         nearest = others.topk(min(self.targets, others.shape[1] - 1), dim=1).indices
         candidates = []
         for target in nearest.T:
             both = torch.stack([labels, target], 1)
-            candidates += self.walks(view, images, both, targeted_margin, generator)
+            candidates += self.walks(view, images, both, targeted_margin, randomness)
         return settle(view, candidates, labels, margin)

@@ -1,24 +1,36 @@
 """What a defense is, and how it goes in front of a classifier."""
 
-import inspect
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from vqexp.defenses.drawing import Drawing, bound
 from vqexp.defenses.randomness import Draw
+from vqexp.inputs import check_images, check_kept_shape
 
 
-class Defense(nn.Module):
+class Defense(Drawing):
     """A module placed before or inside a classifier.
 
     A preprocessor maps images (N, C, H, W) in [0, 1] to images of the same shape. Subclasses implement
-    `forward(images, draw=None)`; called without a draw, a random one takes the next of its own calls.
+    `forward(images, draw=None)`, and a random one asks `draw_for` which draw to take.
     """
 
     VERSION = 1  # raised whenever results change
-    random: bool = False  # fresh draws give different results
     inside: bool = False  # part of the classifier, and of its training
     differentiable: bool = True  # autograd gives a gradient, if only of zero
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    @property
+    def preprocesses(self) -> bool:
+        """It acts on images before f, and on nothing else."""
+        return type(self).wrap is Defense.wrap
 
     def check(self, shape: Sequence[int]) -> None:
         """Raise `ConfigError` if this defense cannot take images of `shape` (C, H, W)."""
@@ -29,18 +41,30 @@ class Defense(nn.Module):
 
 
 class Defended(nn.Module):
-    """classifier(defense(images)): a plain module, so any library can attack it as it is."""
+    """classifier(defense(images)): a plain module, so any library can attack it as it is.
+
+    It is in the classifier's mode, training or evaluation.
+    """
 
     def __init__(self, defense: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
         self.defense = defense
         self.classifier = classifier
+        self.training = classifier.training
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
-        """Logits (N, classes). `draw` goes to a `Defense`; any other module draws as it likes."""
-        if draw is not None and isinstance(self.defense, Defense):
-            return self.classifier(self.defense(images, draw))
-        return self.classifier(self.defense(images))
+        """Logits (N, classes). `draw` reaches every random module of the library, wherever it is.
+
+        Raises `ConfigError` for what are no images in [0, 1], `WorkError` if the defense changes their shape.
+        """
+        check_images(images)
+        if draw is not None:
+            with bound(self, draw.resolve(len(images))):
+                return self(images)
+        defended = self.defense(images)
+        name = getattr(self.defense, "name", type(self.defense).__name__)
+        check_kept_shape(name, images, defended)
+        return self.classifier(defended)
 
 
 class NoDefense(Defense):
@@ -51,13 +75,39 @@ class NoDefense(Defense):
         return images
 
 
-def call(model: nn.Module, images: Tensor, draw: Draw) -> Tensor:
-    """model(images) on the given draw, if the model is one that knows draws."""
-    knows_draws = "draw" in inspect.signature(model.forward).parameters
-    return model(images, draw=draw) if knows_draws else model(images)
-
-
 def defend(classifier: nn.Module, defense: nn.Module) -> nn.Module:
-    """Put `defense` in front of `classifier`: by its own `wrap`, or as a plain module on images."""
+    """Put `defense` in front of `classifier`: by its own `wrap`, or as a plain module on images.
+
+    The classifier stays in its mode; one in training mode is noticed by a warning.
+    """
+    if classifier.training:
+        warnings.warn(
+            "the classifier is in training mode: BatchNorm then judges an image by its neighbours; "
+            "call .eval() on it first",
+            stacklevel=2,
+        )
     wrap = getattr(defense, "wrap", None)
     return wrap(classifier) if callable(wrap) else Defended(defense, classifier)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """`model` in evaluation mode and without gradients of its parameters; afterwards all is as it was.
+
+    So BatchNorm's statistics do not move, and no gradient piles up. A plain function has neither.
+    """
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    model.eval()
+    for parameter, _ in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, requires in wanted:
+            parameter.requires_grad_(requires)

@@ -5,6 +5,7 @@ from torch import Tensor
 from vqexp.defenses.base import Defense
 from vqexp.defenses.randomness import Draw
 from vqexp.errors import check_number
+from vqexp.inputs import check_images
 
 
 class Contrast(Defense):
@@ -22,4 +23,5 @@ class Contrast(Defense):
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> the same shape, in [low, high]."""
+        check_images(images)
         return self.low + (self.high - self.low) * images

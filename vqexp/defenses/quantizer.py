@@ -12,6 +12,7 @@ from vqexp.defenses import kmeans
 from vqexp.defenses.base import Defense
 from vqexp.defenses.randomness import Draw, Streams
 from vqexp.errors import check_number, one_of, require
+from vqexp.inputs import check_images
 
 
 class Nearest:
@@ -30,7 +31,7 @@ class VectorQuantizer(Defense):
     """Quantizes an image against k centers found among its own noisy patches (Algorithms 1 and 2).
 
     s: patch size in pixels, >= 1. k: number of centers, >= 1.
-    sigma, tau: standard deviation of the noise before clustering and before assignment, >= 0.
+    sigma, tau: standard deviation of the noise before clustering and before assignment, 0 to pixel_max.
     pixel_max: 1 or 255, the pixel scale in which sigma, tau (and beta) are meant; images are in [0, 1].
     seed: key of the randomness, in [0, 2^63).
     init: `random` (k different noisy patches) or `k-means++`; None: k-means++ where s is 1, else random.
@@ -64,20 +65,19 @@ class VectorQuantizer(Defense):
         super().__init__()
         check_number("defense.s", s, low=1, integer=True)
         check_number("defense.k", k, low=1, integer=True)
-        check_number("defense.sigma", sigma, low=0)
-        check_number("defense.tau", tau, low=0)
         one_of("defense.pixel_max", pixel_max, (1, 255))
+        check_number("defense.sigma", sigma, low=0, high=pixel_max)
+        check_number("defense.tau", tau, low=0, high=pixel_max)
         check_number("defense.seed", seed, low=0, high=2**63 - 1, integer=True)
         init = kmeans.default_start(s) if init is None else init
         one_of("defense.init", init, kmeans.STARTS)
-        check_number("defense.max_steps", max_steps, low=0, integer=True)
-        check_number("defense.restarts", restarts, low=1, integer=True)
+        check_number("defense.max_steps", max_steps, low=0, high=10_000, integer=True)
+        check_number("defense.restarts", restarts, low=1, high=1000, integer=True)
         if memory_limit is not None:
             check_number("defense.memory_limit", memory_limit, above=0)
         self.s, self.k, self.sigma, self.tau = s, k, float(sigma), float(tau)
         self.pixel_max, self.seed, self.init = pixel_max, seed, init
         self.max_steps, self.restarts, self.memory_limit = max_steps, restarts, memory_limit
-        self.calls = 0
 
     def extra_repr(self) -> str:
         """The parameters, for `print(quantizer)`."""
@@ -146,18 +146,15 @@ class VectorQuantizer(Defense):
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """Quantized images: (N, C, H, W) in [0, 1] -> the same shape, within the range of the centers.
 
-        Raises `ConfigError` if s or k do not fit the images.
+        Raises `ConfigError` for what are no images in [0, 1], or if s or k do not fit them.
         """
+        check_images(images)
         self.check(images.shape[1:])
-        if draw is None:
-            draw = Draw("call", self.calls)
-            self.calls += 1
-        draw = draw.resolve(len(images))
-        size = self._images_at_once(images)
+        draw, size = self.draw_for(len(images), draw), self._images_at_once(images)
         parts = [
             self._quantize(images[i : i + size], draw[i : i + size]) for i in range(0, len(images), size)
         ]
-        return torch.cat(parts) if parts else images
+        return torch.cat(parts)
 
     def _quantize(self, images: Tensor, draw: Draw) -> Tensor:
         H, W = images.shape[-2:]

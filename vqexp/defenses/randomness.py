@@ -15,8 +15,19 @@ from torch import Tensor
 
 from vqexp.errors import one_of
 
-# `call` serves modules that are called without a draw, by libraries that know nothing of it.
-PURPOSES = ("call", "train", "attack", "select", "report")
+# Each purpose has streams of its own. Its number never changes: published results rest on it. `call` serves
+# modules that are called without a draw, by libraries that know nothing of it; `rank` compares an attack's
+# candidates, `select` compares attacks; `guess` names a certificate's class, `certify` estimates.
+PURPOSES = {
+    "call": 0,
+    "train": 1,
+    "attack": 2,
+    "select": 3,
+    "report": 4,
+    "rank": 5,
+    "guess": 6,
+    "certify": 7,
+}
 
 
 @dataclass(frozen=True)
@@ -26,11 +37,13 @@ class Draw:
     purpose: one of `PURPOSES`; streams of different purposes never meet.
     number: the draw, an int >= 0 for the whole batch or an int64 tensor (N,), one an image.
     ids: int64 tensor (N,), the images' rows in their dataset; None takes their positions in the batch.
+    place: which of a model's random modules it is for, >= 0, so that no two share their numbers.
     """
 
     purpose: str = "call"
     number: int | Tensor = 0
     ids: Tensor | None = None
+    place: int = 0
 
     def __post_init__(self) -> None:
         one_of("purpose", self.purpose, PURPOSES)
@@ -52,37 +65,47 @@ class Draw:
         return list(zip(ids, numbers, strict=True))
 
 
+def repeated(purpose: str, numbers: Tensor, ids: Tensor, *, known: bool = False) -> Draw:
+    """The draws `numbers` (R,) of N images with `ids` (N,), as one batch of R N, draw by draw.
+
+    known: an adversary knows the draws, and they are those of `report`, the same for every image.
+    """
+    ids = torch.zeros_like(ids) if known else ids
+    purpose = "report" if known else purpose
+    return Draw(purpose, numbers.repeat_interleave(len(ids)), ids.repeat(len(numbers)))
+
+
 class Streams:
     """One generator an image, read in the order of the calls: `normal`, `uniform`, `subset`.
 
-    On the CPU numpy's Philox, keyed by (seed, id) with the draw and the purpose in the counter's high
-    words; elsewhere torch's own generator under a hash of the same four numbers. The two differ.
+    On the CPU numpy's Philox, keyed by (seed, id) with the place, the draw and the purpose in the counter's
+    high words; elsewhere torch's own generator under a hash of the same five numbers. The two differ.
     """
 
     def __init__(self, seed: int, draw: Draw, device: torch.device) -> None:
-        purpose = PURPOSES.index(draw.purpose)
+        purpose, place = PURPOSES[draw.purpose], draw.place
         self._device = device
         self._numpy: list[np.random.Generator] = []
         self._torch: list[torch.Generator] = []
         keys = draw.keys()
         for image_id, number in keys:
             if device.type == "cpu":
-                philox = np.random.Philox(key=[seed, image_id], counter=[0, 0, number, purpose])
+                philox = np.random.Philox(key=[seed, image_id], counter=[0, place, number, purpose])
                 self._numpy.append(np.random.Generator(philox))
             else:
-                digest = blake2b(repr((seed, purpose, image_id, number)).encode(), digest_size=8).digest()
+                parts = repr((seed, purpose, place, image_id, number))
+                digest = blake2b(parts.encode(), digest_size=8).digest()
                 generator = torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
                 self._torch.append(generator)
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Standard normal numbers, (N, *shape)."""
-        numpy_dtype: Any = np.float64 if dtype == torch.float64 else np.float32
+        """Standard normal numbers, (N, *shape): the same for every dtype, as far as it can hold them."""
         return self._fill(
             shape,
-            dtype,
-            lambda generator, row: generator.standard_normal(dtype=numpy_dtype, out=row),
+            torch.float32,
+            lambda generator, row: generator.standard_normal(dtype=np.float32, out=row),
             lambda generator, row: row.normal_(generator=generator),
-        )
+        ).to(dtype)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Numbers uniform on [0, 1), (N, *shape)."""

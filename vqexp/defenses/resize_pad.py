@@ -9,6 +9,7 @@ from torch import Tensor
 from vqexp.defenses.base import Defense
 from vqexp.defenses.randomness import Draw, Streams
 from vqexp.errors import check_number
+from vqexp.inputs import check_images
 
 
 class ResizePad(Defense):
@@ -29,16 +30,11 @@ class ResizePad(Defense):
         check_number("defense.low", low, above=0, high=1)
         check_number("defense.seed", seed, low=0, high=2**63 - 1, integer=True)
         self.low, self.seed = float(low), seed
-        self.calls = 0
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> the same shape and range, each image on its own draw."""
-        if draw is None:
-            draw = Draw("call", self.calls)
-            self.calls += 1
-        if not len(images):
-            return images
-        streams = Streams(self.seed, draw.resolve(len(images)), images.device)
+        check_images(images)
+        streams = Streams(self.seed, self.draw_for(len(images), draw), images.device)
         uniform = streams.uniform((3,), torch.float64).tolist()
         return torch.cat([self._place(images[i : i + 1], *numbers) for i, numbers in enumerate(uniform)])
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from vqexp.defenses.base import Defense
 from vqexp.defenses.randomness import Draw
 from vqexp.errors import check_number, require
+from vqexp.inputs import check_images
 
 
 class JPEG(Defense):
@@ -39,9 +40,8 @@ class JPEG(Defense):
         """(N, C, H, W) in [0, 1] -> the same shape, multiples of 1/255 in [0, 1], without a gradient."""
         from torchvision.io import decode_jpeg, encode_jpeg  # slow to import, and not needed elsewhere
 
+        check_images(images)
         self.check(images.shape[1:])
-        if not len(images):
-            return images
         pixels = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8).cpu().contiguous()
         decoded = decode_jpeg(encode_jpeg(list(pixels), self.quality))
         return torch.stack(decoded).to(images.device).to(images.dtype).div(255)
@@ -60,6 +60,7 @@ class BitDepth(Defense):
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> the same shape, multiples of 1 / (2^bits - 1)."""
+        check_images(images)
         steps = 2**self.bits - 1
         return (images * steps).round() / steps
 
@@ -89,6 +90,7 @@ class Median(Defense):
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> the same shape, of the same image's values."""
+        check_images(images)
         self.check(images.shape[1:])
         padded = F.pad(images, [self.size // 2] * 4, mode="reflect")
         windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1)

@@ -1,12 +1,13 @@
 """What a metric is: it asks the stages of a run for what it needs and reduces that to numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from vqexp.data import Images
+from vqexp.defenses import Defense
 from vqexp.errors import one_of
 from vqexp.metrics.estimate import Estimate
 
@@ -28,7 +29,7 @@ class Setup(Protocol):
         """The dataset, with its `shape`."""
 
     @property
-    def defense(self) -> nn.Module:
+    def defense(self) -> Defense:
         """The defense."""
 
     @property
@@ -60,8 +61,17 @@ class Run(Protocol):
         """f, on the device."""
 
     @property
-    def defense(self) -> nn.Module:
+    def defense(self) -> Defense:
         """The defense, on the device."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The defended classifier, on the device."""
+
+    def draws(
+        self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int
+    ) -> Iterator[Tensor]:
+        """`vqexp.defenses.Sampler.draws`, with what this run's adversary knows."""
 
     @property
     def view(self) -> nn.Module:

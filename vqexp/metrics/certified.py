@@ -9,10 +9,8 @@ import math
 import torch
 from torch import Tensor
 
-from vqexp.defenses import defend
 from vqexp.errors import SenselessError, check_number
 from vqexp.metrics.base import Measurement, Metric, Run, Setup
-from vqexp.metrics.draws import draws_of
 from vqexp.metrics.estimate import proportion
 
 
@@ -66,7 +64,7 @@ class Certified(Metric):
             raise SenselessError(
                 "metric=certified needs draws that are independent of A(x), but this adversary knows them"
             )
-        if getattr(setup.defense, "inside", False):
+        if setup.defense.inside:
             raise SenselessError(
                 "metric=certified compares with f alone, but this defense is a part of f; "
                 "choose one that is placed before f"
@@ -103,18 +101,19 @@ class Certified(Metric):
         rows = run.chunks[index]
         x, adversarial, ids = run.inputs(index, False), run.inputs(index, True), run.images.ids[rows]
         labels = run.images.labels[rows].to(x.device)
-        clean = run.classifier(x).double().softmax(1)
+        (logits,) = next(run.draws(run.classifier, x, ids, "report", 1))
+        clean = logits.double().softmax(1)
         distance = torch.zeros_like(clean[:, 0])
         right = torch.zeros_like(distance)
-        # all draws of a fixed defense are one
-        draws = self.draws if getattr(run.defense, "random", True) else 1
-        for logits in draws_of(defend(run.classifier, run.defense), adversarial, ids, draws):
+        taken = 0
+        for logits in run.draws(run.model, adversarial, ids, "report", self.draws):
             distance += (logits.double().softmax(2) - clean).abs().sum((0, 2))
             right += (logits.argmax(2) == labels).sum(0)
+            taken += len(logits)
         return {
-            "distance": distance / draws,
+            "distance": distance / taken,
             "margin": probability_margin(clean, labels),
-            "right": right / draws,
+            "right": right / taken,
         }
 
 

@@ -8,7 +8,6 @@ from torch import Tensor
 from vqexp.errors import SenselessError, check_number
 from vqexp.metrics.base import Measurement, Metric, Run, Setup
 from vqexp.metrics.certified import needs_attack
-from vqexp.metrics.draws import draws_of
 from vqexp.metrics.estimate import average
 
 
@@ -25,7 +24,7 @@ class Denoising(Metric):
     def check(self, setup: Setup) -> None:
         """Refuse a run without adversarial images or without images of a defense."""
         needs_attack("denoising", setup)
-        if getattr(setup.defense, "inside", False):
+        if setup.defense.inside:
             raise SenselessError(
                 "metric=denoising looks at the images that a preprocessor makes, but this defense is inside f"
             )
@@ -56,13 +55,11 @@ class Denoising(Metric):
         """Tensors (n, draws)."""
         x, adversarial = run.inputs(index, False), run.inputs(index, True)
         ids = run.images.ids[run.chunks[index]]
-        random = getattr(run.defense, "random", True)
-        draws = self.runs if random else 1  # all draws of a fixed defense are one
         rows: dict[str, list[Tensor]] = {}
-        naturals = _each_draw(run, x, ids, draws + random)
+        naturals = _each_draw(run, x, ids, self.runs + 1)
         natural = next(naturals)
-        for defended in _each_draw(run, adversarial, ids, draws):
-            other = next(naturals) if random else natural
+        for defended in _each_draw(run, adversarial, ids, self.runs):
+            other = next(naturals, natural)  # of a fixed defense there is but one
             pairs = {"defended": (defended, x), "natural": (natural, x), "between": (defended, other)}
             for kind, (images, to) in pairs.items():
                 for name, values in similarity(images, to).items():
@@ -75,7 +72,7 @@ class Denoising(Metric):
 
 def _each_draw(run: Run, images: Tensor, ids: Tensor, draws: int) -> Iterator[Tensor]:
     """What the defense makes of the images, draw by draw."""
-    for block in draws_of(run.defense, images, ids, draws):
+    for block in run.draws(run.defense, images, ids, "report", draws):
         yield from block
 
 

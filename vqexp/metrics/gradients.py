@@ -21,6 +21,8 @@ class Gradients(Metric):
     Each call averages as many draws as the adversary does.
     """
 
+    VERSION = 2
+
     def __init__(self, *, pairs: int) -> None:
         check_number("metric.pairs", pairs, low=1, integer=True)
         self.pairs = pairs
@@ -64,9 +66,9 @@ class Gradients(Metric):
         view = run.view if isinstance(run.view, View) else View(run.view)
 
         def compute(index: int) -> dict[str, Tensor]:
-            images = run.inputs(index, adversarial)
-            labels = run.images.labels[run.chunks[index]].to(images.device)
-            view.start(index)
+            images, rows = run.inputs(index, adversarial), run.chunks[index]
+            labels = run.images.labels[rows].to(images.device)
+            view.start(0, run.images.ids[rows])
             return summarize(view, images, labels, self.pairs if view.random else 0)
 
         return compute

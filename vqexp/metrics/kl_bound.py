@@ -11,23 +11,25 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vqexp.defenses import PRD, Draw, VectorQuantizer, defend, kmeans
-from vqexp.errors import SenselessError, check_number
+from vqexp.defenses import PRD, Draw, VectorQuantizer, kmeans
+from vqexp.errors import SenselessError, check_number, one_of
 from vqexp.metrics import mixture
 from vqexp.metrics.assignments import noise_limit, second_term
 from vqexp.metrics.base import Measurement, Metric, Run, Setup
 from vqexp.metrics.certified import needs_attack, vote_certificate
-from vqexp.metrics.draws import draws_of
 from vqexp.metrics.estimate import average, proportion
+
+PIXEL_MAXIMA = (1, 255)
 
 
 class KLBound(Metric):
     """Estimates the terms of U_KL (journal, Lemma 1), in nats, and how often arXiv Theorem 1 would apply.
 
     samples: codebooks drawn of each image, >= components. montecarlo: points for each divergence, >= 2.
-    components: K of the Gaussian mixtures, >= 1. regularization: added to their variances, > 0, in units
-    of [0, 1] pixels squared. codebooks, assignments: for the second term, codebooks and draws of the noise
-    tau for each, >= 1. votes: draws for the margin in Theorem 1, >= 1.
+    components: K of the Gaussian mixtures, >= 1. regularization: added to their variances, > 0, of pixels in
+    0..`regularization_pixel_max`, 1 or 255. The papers give neither, and the figure hangs on it: where
+    centers hardly vary it stands for their variance. codebooks, assignments: for the second term, codebooks
+    and draws of the noise tau for each, >= 1. votes: draws for the margin in Theorem 1, >= 1.
     """
 
     VERSION = 2
@@ -39,6 +41,7 @@ class KLBound(Metric):
         montecarlo: int,
         components: int,
         regularization: float,
+        regularization_pixel_max: int = 1,
         codebooks: int,
         assignments: int,
         votes: int,
@@ -49,11 +52,14 @@ class KLBound(Metric):
         check_number("metric.samples", samples, low=components, integer=True)
         check_number("metric.montecarlo", montecarlo, low=2, integer=True)
         check_number("metric.regularization", regularization, above=0)
+        one_of("metric.regularization_pixel_max", regularization_pixel_max, PIXEL_MAXIMA)
         check_number("metric.codebooks", codebooks, low=1, high=samples, integer=True)
         check_number("metric.assignments", assignments, low=components, integer=True)
         check_number("metric.votes", votes, low=1, integer=True)
         self.samples, self.montecarlo, self.components = samples, montecarlo, components
-        self.regularization, self.votes = float(regularization), votes
+        self.regularization = regularization / regularization_pixel_max**2  # of pixels in [0, 1]
+        self.scale = f"regularized by {regularization:g} in 0..{regularization_pixel_max}"
+        self.votes = votes
         self.codebooks, self.assignments = codebooks, assignments
 
     def check(self, setup: Setup) -> None:
@@ -102,8 +108,8 @@ class KLBound(Metric):
             estimates[f"theorem1_{covariance}"] = proportion(holds.unsqueeze(0))
         counts = {"ids": run.images.ids, "labels": run.images.labels, **found}
         note = (
-            f"an estimate, not a bound: {self.components} Gaussians fitted to {self.samples} codebooks; "
-            "what is not clearly above its floor is not seen"
+            f"an estimate, not a bound: {self.components} Gaussians fitted to {self.samples} codebooks, "
+            f"{self.scale}; what is not clearly above its floor is not seen"
         )
         return Measurement(estimates, counts, {"note": note})
 
@@ -115,10 +121,7 @@ class KLBound(Metric):
             self._floors(_quantizer(run), x, int(image_id)) for x, image_id in zip(images, ids, strict=True)
         ]
         votes = torch.cat(
-            [
-                logits.argmax(2).cpu()
-                for logits in draws_of(defend(run.classifier, run.defense), images, ids, self.votes)
-            ]
+            [logits.argmax(2).cpu() for logits in run.draws(run.model, images, ids, "report", self.votes)]
         )
         right = (votes == labels).double().mean(0)
         wrong = torch.stack(

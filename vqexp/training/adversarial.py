@@ -1,6 +1,7 @@
 """Adversarial training (Madry et al. 2018): cross-entropy on the adversarial images of f as it is now."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +19,16 @@ class Adversarial(Standard):
     attack_steps: >= 1. The other settings are those of `Standard`.
     """
 
+    VERSION: ClassVar[int] = 2
+
     eps: float
     step_size: float
     attack_steps: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number("training.eps", self.eps, above=0)
-        check_number("training.step_size", self.step_size, above=0)
+        check_number("training.eps", self.eps, above=0, high=1)
+        check_number("training.step_size", self.step_size, above=0, high=1)
         check_number("training.attack_steps", self.attack_steps, low=1, integer=True)
 
     def loss(
@@ -35,7 +38,7 @@ class Adversarial(Standard):
         return super().loss(classifier, self.perturb(classifier, images, labels), labels, ids, epoch)
 
     def perturb(self, classifier: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Adversarial images (N, C, H, W) in [0, 1]; `classifier` is left in training mode.
+        """Adversarial images (N, C, H, W) in [0, 1].
 
         The attack sees f in evaluation mode, as in TRADES and in the `robustness` library of Madry's group:
         its steps then leave batch normalization's statistics alone. The random start follows torch's global
@@ -43,9 +46,6 @@ class Adversarial(Standard):
         """
         attack = PGD(eps=self.eps, steps=self.attack_steps, step_size=self.step_size)
         seed = int(torch.randint(2**31, ()))
-        classifier.eval()
         # in float16 small gradients would be zero, and their signs with them
         with torch.autocast(images.device.type, enabled=False):
-            adversarial = attack.run(classifier, images, labels, seed).images
-        classifier.train()
-        return adversarial
+            return attack.run(classifier, images, labels, seed).images

@@ -62,9 +62,9 @@ class Standard:
 
         check("epochs", "an integer >= 1", _is_count(self.epochs))
         check("batch_size", "an integer >= 1", _is_count(self.batch_size))
-        check("lr", "a number > 0", _is_number(self.lr) and self.lr > 0)
-        check("gamma", "a number > 0", _is_number(self.gamma) and self.gamma > 0)
-        check("weight_decay", "a number >= 0", _is_number(self.weight_decay) and self.weight_decay >= 0)
+        check("lr", "a number > 0 and <= 10", _is_number(self.lr) and 0 < self.lr <= 10)
+        check("gamma", "in (0, 1]", _is_number(self.gamma) and 0 < self.gamma <= 1)
+        check("weight_decay", "in [0, 1]", _is_number(self.weight_decay) and 0 <= self.weight_decay <= 1)
         check("momentum", "in [0, 1)", _is_number(self.momentum) and 0 <= self.momentum < 1)
         smoothing = self.label_smoothing
         check("label_smoothing", "in [0, 1)", _is_number(smoothing) and 0 <= smoothing < 1)
