@@ -5,6 +5,9 @@ SCALE ?= cpu
 TABLES := vq_table1 vq_table2 vq_table3 vq_table4 vq_table5 arxiv_table1 arxiv_table2 arxiv_table3
 FIGURES := $(basename $(notdir $(wildcard conf/figure/*.yaml)))
 
+# where Python keeps no compiled files, every process of the suite would compile torch anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint setup smoke reproduce-tables reproduce-figures report
 
 demo: .venv/ready  ## the main job on the embedded default: digits, swRD, PGD

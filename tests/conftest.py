@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,14 @@ from PIL import Image, ImageOps
 
 from vqexp import cli
 from vqexp.classifiers import small_cnn
+from vqexp.components import own_choices
 from vqexp.config import CONF, register_resolvers
 from vqexp.data import Digits
+from vqexp.data.base import SPLITS
+from vqexp.data.parquet import write_parquet
 from vqexp.training import Standard
 
+os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is written into the checkout
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
 
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
@@ -35,6 +40,11 @@ def first_images(file, count, size=None):
         images = [ImageOps.fit(image.convert("RGB"), (size, size)) for image in images]
     pixels = np.stack([np.atleast_3d(np.asarray(image)) for image in images])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(255).contiguous()
+
+
+def section(page, name):
+    """The lines of a table or figure in the report's Markdown: a record may fill cells of several."""
+    return next(part for part in page.split("\n## ") if f"={name} " in part).splitlines()
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +93,19 @@ def digit_classifier(train):
     return classifier.requires_grad_(False)
 
 
+@pytest.fixture(scope="session")
+def enlarged_digits(tmp_path_factory):
+    """A folder with `cifar10/train.parquet` and `test.parquet`: 60 digits each, 3 x 32 x 32."""
+    root = tmp_path_factory.mktemp("data")
+    digits = {name: Digits(name="digits", shape=(1, 8, 8), num_classes=10).load(name, 60) for name in SPLITS}
+    for name, images in digits.items():
+        pixels = images.pixels(slice(None)).mul(255).round().to(torch.uint8)
+        large = pixels.expand(-1, 3, -1, -1).repeat_interleave(4, 2).repeat_interleave(4, 3)
+        classes = [str(label) for label in range(10)]
+        write_parquet(root / "cifar10" / f"{name}.parquet", large.contiguous(), images.labels, classes)
+    return root
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """One store for a test module, so that each classifier is trained once."""
@@ -96,7 +119,7 @@ def config(store):
 
     def make(*overrides, root=store):
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", overrides=[*SMALL, f"store.root={root}", *overrides])
+            return compose("config", overrides=own_choices([*SMALL, f"store.root={root}", *overrides]))
 
     return make
 
@@ -117,3 +140,10 @@ def vqexp(monkeypatch, capsys, tmp_path):
         return status, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def small_cifar10(vqexp, enlarged_digits, monkeypatch):
+    """With a stand-in for CIFAR-10 at hand: overrides with which a table's cells take seconds."""
+    monkeypatch.setenv("VQEXP_DATA", str(enlarged_digits))
+    return ["classifier=small_cnn", "training.epochs=1"]

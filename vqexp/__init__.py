@@ -8,5 +8,5 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from vqexp import results
 from vqexp.defenses import defend
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "defend", "results"]

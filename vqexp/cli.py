@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from vqexp.components import own_choices
 from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers, resolved
 from vqexp.errors import WorkError, require
 from vqexp.pipeline import read_record, run
@@ -51,6 +52,7 @@ def job(config: DictConfig) -> str:
 def main() -> None:
     """Run; exit with 2 on bad input and 1 on a fault during work, with one line on stderr."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, not printed with a traceback
+    sys.argv[1:] = own_choices(sys.argv[1:])
     register_resolvers()
     register_sweepers(audit=AuditSweeper)
     try:

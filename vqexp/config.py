@@ -1,32 +1,32 @@
-"""From a Hydra config to objects: resolvers, instantiation with clear errors, one-line messages."""
+"""From a Hydra config to plain data: resolvers, fractions, one-line messages."""
 
-import inspect
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
 
 from vqexp.defenses.kmeans import default_start
-from vqexp.errors import ConfigError, require
+from vqexp.errors import ConfigError
 
 CONF = Path(__file__).parents[1] / "conf"
 
-# What says where and how to compute but not what: no part of any key.
-EXECUTION = frozenset({"root", "download", "memory_limit", "cost"})
+# `8/255`, as people write a fraction
+FRACTION = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")
+TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "_target_")  # settings that hold no number
 
 
 def register_resolvers() -> None:
     """`${div:4,255}`, `${mul:0.1,${attack.eps}}`, `${add:${seed},1}`, `${first:null,5}` (the first that is
-    not null), `${least:null,5,7}` (the least that is not null), and `${default_start:2}` (how k-means starts
-    at that patch size).
+    not null), `${least:null,5,7}` (the least that is not null), `${radius:l2,0.1,1}` (the first radius for
+    l-inf, the second for l2), and `${default_start:2}` (how k-means starts at that patch size).
     """
+    OmegaConf.register_new_resolver(
+        "radius", lambda norm, linf, l2: l2 if norm == "l2" else linf, replace=True
+    )
     OmegaConf.register_new_resolver("div", lambda a, b: a / b, replace=True)
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
     OmegaConf.register_new_resolver("add", lambda a, b: a + b, replace=True)
@@ -42,9 +42,10 @@ def register_resolvers() -> None:
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """The config as plain data, every interpolation resolved; raises `ConfigError`."""
+    """The config as plain data, every interpolation resolved and `8/255` a number; raises `ConfigError`."""
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        raw = OmegaConf.create(numbers(OmegaConf.to_container(config)))
+        plain = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(config_message(error)) from None
     except (TypeError, ZeroDivisionError) as error:
@@ -53,43 +54,14 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in plain.items()}
 
 
-def build(group: str, settings: Mapping[str, Any], *, ignore: bool = False) -> Any:
-    """The object that `settings` describes: `_target_` called with the other settings.
-
-    `ignore` drops settings that the target does not take (they are there for other groups).
-    Raises `ConfigError`, naming the group, for an unknown target or setting.
-    """
-    target, factory = settings.get("_target_"), target_of(group, settings)
-    arguments = {name: value for name, value in settings.items() if name != "_target_"}
-    names = _parameters(factory)
-    if names is not None:
-        unknown = sorted(set(arguments) - names)
-        if ignore:
-            arguments = {name: value for name, value in arguments.items() if name in names}
-        else:
-            require(
-                not unknown, f"{group} has no {', '.join(unknown)}; {target} takes {', '.join(sorted(names))}"
-            )
-    try:
-        return factory(**arguments)
-    except TypeError as error:
-        raise ConfigError(f"{group}: {_line(error)}") from None
-
-
-def target_of(group: str, settings: Mapping[str, Any]) -> Any:
-    """What the `_target_` of a group's settings names. Raises `ConfigError` if it cannot be imported."""
-    target = settings.get("_target_")
-    require(isinstance(target, str), f"{group} has no _target_; choose one with {group}=NAME")
-    try:
-        return get_object(str(target))
-    except Exception as error:
-        raise ConfigError(f"{group}._target_={target} cannot be imported: {_line(error)}") from None
-
-
-def identity(settings: Mapping[str, Any], version: int = 1) -> dict[str, Any]:
-    """What of a group's settings determines its results: for keys."""
-    kept = {name: value for name, value in settings.items() if name not in EXECUTION}
-    return {**kept, "version": version}
+def numbers(value: Any, name: str = "") -> Any:
+    """Plain data with texts such as `8/255` replaced by the number."""
+    if isinstance(value, dict):
+        return {key: numbers(entry, str(key)) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [numbers(entry, name) for entry in value]
+    found = FRACTION.fullmatch(value) if isinstance(value, str) and name not in TEXTS else None
+    return float(found[1]) / float(found[2]) if found and float(found[2]) else value
 
 
 def config_message(error: BaseException) -> str:
@@ -119,24 +91,6 @@ def _line(error: BaseException) -> str:
         r"(Set the environment variable HYDRA_FULL_ERROR=1|See https://hydra).*", "", str(error), flags=re.S
     )
     return " ".join(text.split())
-
-
-def _parameters(factory: Any) -> set[str] | None:
-    """Names that `factory` takes, following **settings up a class's bases; None if any."""
-    layers: list[Any] = [factory]
-    if inspect.isclass(factory):
-        # the roots declare *args, **kwargs but take nothing
-        bases = [cls for cls in factory.__mro__ if cls not in (nn.Module, object)]
-        layers = [vars(cls)["__init__"] for cls in bases if "__init__" in vars(cls)]
-    names: set[str] = set()
-    for layer in layers:
-        parameters = inspect.signature(layer).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)} - {
-            "self"
-        }
-        if all(p.kind != p.VAR_KEYWORD for p in parameters):
-            return names
-    return names if inspect.isclass(factory) else None
 
 
 def finite(value: Any) -> Any:

@@ -1,42 +1,50 @@
 """One run's components, built and checked against each other before any work starts."""
 
-import random
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.classifiers import PRECISIONS, Normalized, load_checkpoint
-from vqexp.config import EXECUTION, build, identity, resolved, target_of
+from vqexp.components import EXECUTION, Component, component, is_ours, target_of
+from vqexp.config import CONF, resolved
 from vqexp.data import Dataset
 from vqexp.data.split import sha256_of_file
-from vqexp.defenses import Defense
+from vqexp.defenses import Defense, adapted, generators_kept, seed_generators
 from vqexp.errors import ConfigError, SenselessError, check_number, one_of, require
+from vqexp.keys import seed_of
 from vqexp.loggers import Logger
 from vqexp.metrics import Metric
-from vqexp.store import Store, key_of
+from vqexp.sources import source_of
+from vqexp.store import Store
 from vqexp.training import Standard
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "logger")
+BATCH = 100  # images a chunk, for an attack that is not ours
+NETWORK = ("mean", "std", "checkpoint")  # settings of a classifier around its network
 
 
 @dataclass
 class Experiment:
-    """Everything a run needs. `config` is plain data, fully resolved."""
+    """Everything a run needs.
+
+    config: plain data, fully resolved; each group's has the arguments that its component got. sources: what
+    tells the code of components apart that are not ours, by group.
+    """
 
     config: dict[str, Any]
+    sources: dict[str, dict[str, Any]]
     dataset: Dataset
     training: Standard | None  # None: f comes from a checkpoint, or ready from its library
-    defense: nn.Module
+    defense: Defense
     adversary: Adversary
     attack: Attack
     metric: Metric
@@ -48,29 +56,52 @@ class Experiment:
     checkpoint: Path | None  # of the classifier
     surrogate: "Experiment | None" = None  # the same, with what the adversary attacks in place of f
 
+    def identity(self, group: str) -> dict[str, Any]:
+        """What of a group determines its results: its arguments, its version and its source. For keys."""
+        settings = {name: value for name, value in self.config[group].items() if name not in EXECUTION}
+        version = getattr(getattr(self, group), "VERSION", 1)
+        return {**settings, "version": version, **self.sources.get(group, {})}
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The components' own versions, by group: for the record."""
+        parts = {name: getattr(self, name) for name in ("training", *GROUPS) if name != "logger"}
+        return {name: getattr(part, "VERSION", 1) for name, part in parts.items() if part is not None}
+
     @property
     def origin(self) -> dict[str, Any]:
         """What of the settings determines f: its own, with its training's and the seed or its checkpoint."""
         skipped = {"checkpoint", *EXECUTION}
         settings = {name: value for name, value in self.config["classifier"].items() if name not in skipped}
+        settings |= self.sources.get("classifier", {})
         if self.checkpoint is not None:
             return {**settings, "checkpoint": sha256_of_file(self.checkpoint)}
         if self.training is None:
             return settings
-        training = identity(self.config["training"], getattr(self.training, "VERSION", 1))
+        training = self.identity("training")
         training |= {name: sha256_of_file(path) for name, path in self.training.files.items()}
         return {**settings, "training": training, "seed": self.seed}
 
     def classifier(self) -> nn.Module:
         """A freshly initialized f, the same for the same seed; with pretrained weights where set."""
-        settings = dict(self.config["classifier"])
-        mean, std = settings.pop("mean", None), settings.pop("std", None)
-        settings.pop("checkpoint")
-        with seeded(self.seed):
-            classifier = build("classifier", settings)
+        settings = self.config["classifier"]
+        mean, std = settings["mean"], settings["std"]
+        with generators_kept():
+            seed_generators(seed_of(self.seed))
+            classifier = network(self.config).make()
+        if mean is not None or std is not None:
+            classifier = Normalized(classifier, mean, std)
         if self.checkpoint is not None:
             load_checkpoint(classifier, self.checkpoint)
-        return classifier if mean is None and std is None else Normalized(classifier, mean, std)
+        return classifier
+
+
+def network(config: Mapping[str, Any]) -> Component:
+    """The classifier's component, without what stands around the network."""
+    settings = {name: value for name, value in config["classifier"].items() if name not in NETWORK}
+    dataset = config["dataset"]
+    offered = {"shape": dataset["shape"], "num_classes": dataset["num_classes"]}
+    return component("classifier", settings, offered=offered)
 
 
 def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
@@ -81,28 +112,34 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     plain = resolved(config)
     check_number("seed", plain["seed"], low=0, high=2**31 - 1, integer=True)
     one_of("precision", plain["precision"], PRECISIONS)
-    parts = {name: _component(name, plain[name]) for name in GROUPS}
+    root = plain["store"]["root"]
+    require(root, "store.root is empty; name a writable folder")
+    components = {name: _component(name, plain) for name in GROUPS}
+    plain |= {name: part.settings for name, part in components.items()}
+    parts = {name: part.make() for name, part in components.items()}
     require(
         isinstance(parts["defense"], nn.Module),
         f"defense._target_={plain['defense']['_target_']} is no torch.nn.Module",
     )
-    root = plain["store"]["root"]
-    require(root, "store.root is empty; name a writable folder")
+    parts["defense"] = adapted(parts["defense"])
+    source = _source(plain)
     experiment = Experiment(
         config=plain,
+        sources={name: found for name, part in components.items() if (found := source_of(part))},
         store=Store(root),
         device=_device(plain["device"]),
         precision=plain["precision"],
         seed=plain["seed"],
-        **_source(plain),
+        **source,
         **parts,
     )
-    if isinstance(experiment.defense, Defense):
-        experiment.defense.check(experiment.dataset.shape)
+    experiment.sources |= _sources_of_f(experiment)
+    experiment.defense.check(experiment.dataset.shape)
     experiment.adversary.check(experiment.defense)
-    experiment.attack.check(experiment.adversary, experiment.defense)
+    experiment.attack.check(experiment.adversary, experiment.defense, experiment.dataset.num_classes)
     experiment.metric.check(experiment)
     _check_gradient(experiment)
+    _check_radius(experiment)
     experiment.dataset.check(("test",))  # first, so that tables leave out data that is not here
     _check_training(experiment)
     _check_classifier(experiment)
@@ -115,13 +152,27 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
 
 
 def _source(config: dict[str, Any]) -> dict[str, Any]:
-    """How the classifier comes to be: by `training`, or from a `checkpoint`, or, with neither, ready."""
-    checkpoint = config["classifier"].get("checkpoint") or "auto"
+    """How the classifier comes to be: by `training`, or from a `checkpoint`, or, with neither, ready.
+
+    Completes the settings of both in `config`.
+    """
+    around = {name: config["classifier"].get(name) for name in NETWORK}
+    config["classifier"] = {**network(config).settings, **around}
+    checkpoint = config["classifier"]["checkpoint"] or "auto"
     trained = checkpoint == "auto" and config["classifier"].get("weights") is None
-    return {
-        "training": _component("training", config["training"]) if trained else None,
-        "checkpoint": None if checkpoint == "auto" else Path(checkpoint),
-    }
+    training = None
+    if trained:
+        part = _component("training", config)
+        config["training"], training = part.settings, part.make()
+    return {"training": training, "checkpoint": None if checkpoint == "auto" else Path(checkpoint)}
+
+
+def _sources_of_f(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    """The sources of classifier and training, where they are not ours."""
+    parts = [network(experiment.config)]
+    if experiment.training is not None:
+        parts.append(_component("training", experiment.config))
+    return {part.group: found for part in parts if (found := source_of(part))}
 
 
 def _surrogate(experiment: Experiment) -> Experiment | None:
@@ -134,7 +185,11 @@ def _surrogate(experiment: Experiment) -> Experiment | None:
         changes = settings[name]
         config[name] = dict(changes) if "_target_" in changes else {**config[name], **changes}
     try:
-        surrogate = replace(experiment, config={**config, "seed": seed}, seed=seed, **_source(config))
+        source = _source(config)
+        surrogate = replace(experiment, config={**config, "seed": seed}, seed=seed, **source)
+        surrogate.sources = {**experiment.sources, "classifier": {}, "training": {}} | _sources_of_f(
+            surrogate
+        )
         _check_classifier(surrogate)
     except ConfigError as error:
         raise type(error)(f"the adversary's surrogate: {error}") from None
@@ -179,12 +234,40 @@ def _check_gradient(experiment: Experiment) -> None:
         )
 
 
-def _component(name: str, settings: dict[str, Any]) -> Any:
-    """A group's object. A target of the user's own takes of the settings what it knows."""
-    own = not str(settings.get("_target_", "")).startswith("vqexp.")
-    if own and name == "defense":
-        sys.path.insert(0, str(Path.cwd()))
-    return build(name, settings, ignore=own or name == "dataset")
+def _check_radius(experiment: Experiment) -> None:
+    """Refuse a radius that is larger than the box [0, 1] is wide: it is meant in other pixels."""
+    attack = experiment.attack
+    norm, eps = getattr(attack, "norm", "linf"), getattr(attack, "eps", 0.0)
+    most = math.sqrt(math.prod(experiment.dataset.shape)) if norm == "l2" else 1.0
+    require(
+        eps <= most,
+        f"attack.eps is {eps:g}; it must be at most {most:.4g}, the {norm} width of [0, 1] images; "
+        f"did you mean attack.eps={eps:g}/255, that is, attack.eps='${{div:{eps:g},255}}'?",
+    )
+
+
+def _component(name: str, config: Mapping[str, Any]) -> Component:
+    """A group's component; a target that is not ours is offered what the run knows."""
+    settings, dataset = config[name], config["dataset"]
+    require(isinstance(settings, Mapping), f"{name} is {settings!r}; choose one with {name}=NAME")
+    offered: dict[str, Any] = {}
+    if name == "attack" and not is_ours(settings.get("_target_")):
+        norm = settings.get("norm", "linf")
+        radius = dataset.get("eps_l2" if norm == "l2" else "eps")
+        offered = {"eps": radius, "norm": norm, "batch_size": BATCH, "cost": "light"}
+    if name == "adversary":
+        offered = {"cost": "single"}
+    if name == "defense":
+        offered = {"seed": config["seed"]}
+    if name == "training" and not is_ours(settings.get("_target_")):
+        offered = dict(dataset.get("standard", {}))
+    return component(name, settings, offered=offered, known=_presets() if name == "dataset" else ())
+
+
+@cache
+def _presets() -> frozenset[str]:
+    """Names of the settings that datasets hold for other groups, too."""
+    return frozenset(str(name) for path in (CONF / "dataset").glob("*.yaml") for name in OmegaConf.load(path))
 
 
 def _device(name: str) -> torch.device:
@@ -205,23 +288,3 @@ def _device(name: str) -> torch.device:
 
 def _gpus() -> str:
     return "".join(f", cuda:{index}" for index in range(torch.cuda.device_count()))
-
-
-@contextmanager
-def seeded(*parts: Any) -> Iterator[None]:
-    """All global random number generators start from a seed made of `parts`, and are restored after."""
-    seed, before = seed_of(*parts), (random.getstate(), np.random.get_state())
-    with torch.random.fork_rng():
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
-
-
-def seed_of(*parts: Any) -> int:
-    """A 31-bit seed derived from plain data, such as (seed, attack, chunk)."""
-    return int(key_of(*parts)[:8], 16) >> 1

@@ -6,12 +6,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from vqexp.config import identity
 from vqexp.data import Images
+from vqexp.defenses import Defense
+from vqexp.keys import key_of
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.ledger import Ledger
-from vqexp.store import Artifact, Job, key_of
+from vqexp.store import Artifact, Job
 from vqexp.training import Standard
+
+FORM = ("_target_", "shape", "resize", "crop", "columns")  # how a dataset's files are read
 
 
 class Foundation:
@@ -20,6 +23,7 @@ class Foundation:
     def __init__(self, experiment: Experiment, ledger: Ledger | None = None) -> None:
         self.experiment = experiment
         self.ledger = ledger or Ledger(experiment.store)
+        self.training_facts: dict[str, Any] | None = None  # where f was trained, if it was
 
     # data
 
@@ -40,23 +44,23 @@ class Foundation:
     def data_keys(self) -> list[str]:
         """A key for each chunk of clean images: the file, how it is read, and the rows."""
         dataset = self.experiment.dataset
-        form = {name: self.experiment.config["dataset"].get(name) for name in ("shape", "resize", "crop")}
+        form = {name: self.experiment.config["dataset"].get(name) for name in FORM}
+        form |= self.experiment.sources.get("dataset", {})
         fingerprint = dataset.fingerprint("test")
         return [key_of("data", fingerprint, form, self.images.ids[rows].tolist()) for rows in self.chunks]
 
     # classifier
 
     @cached_property
-    def defense(self) -> nn.Module:
+    def defense(self) -> Defense:
         """The defense, on the device."""
-        return freeze(self.experiment.defense).to(self.experiment.device)
+        freeze(self.experiment.defense).to(self.experiment.device)
+        return self.experiment.defense
 
     @cached_property
     def defense_key(self) -> str:
         """What of the defense determines its results."""
-        return key_of(
-            identity(self.experiment.config["defense"], getattr(self.experiment.defense, "VERSION", 1))
-        )
+        return key_of(self.experiment.identity("defense"))
 
     @cached_property
     def classifier_identity(self) -> dict[str, Any]:
@@ -85,6 +89,7 @@ class Foundation:
         if training is not None:
             job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training))
             trained = self.ledger.fetch(job)
+            self.training_facts = {name: trained.facts.get(name) for name in ("device", "threads")}
             classifier.load_state_dict(trained.tensors)
         # channels_last is faster for convolutions on every device; the result is the same
         return freeze(classifier).to(experiment.device).to(memory_format=torch.channels_last)
@@ -101,7 +106,9 @@ class Foundation:
             state_path=state,
             logger=experiment.logger,
         )
-        return Artifact(dict(classifier.state_dict()), history)
+        # sums of many threads are rounded in another order: where f was trained is part of what it is
+        where = {"device": experiment.device.type, "threads": torch.get_num_threads()}
+        return Artifact(dict(classifier.state_dict()), {**history, **where})
 
     @cached_property
     def seen(self) -> "Foundation":

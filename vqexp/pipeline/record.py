@@ -12,18 +12,22 @@ from typing import Any
 import torch
 
 import vqexp
-from vqexp.config import EXECUTION, finite
+from vqexp.components import EXECUTION
+from vqexp.config import finite
+from vqexp.keys import key_of
 from vqexp.metrics import Measurement
 from vqexp.pipeline.stages import Stages
-from vqexp.store import Artifact, Job, key_of, write_atomically
+from vqexp.store import Artifact, Job, write_atomically
 
 PRESENTATION = ("table", "figure", "dry_run")  # settings of sweeps, not of runs
 LIBRARIES = ("torch", "torchvision", "numpy", "pyautoattack", "hydra-core", "scikit-learn")
 
 
 def record_key(stages: Stages) -> str:
-    """Hash of the settings that matter and of all artifacts that the numbers rest on."""
-    return key_of("record", settings_that_matter(stages.experiment.config), stages.ledger.used)
+    """Hash of the settings that matter, of foreign code, and of all artifacts that the numbers rest on."""
+    experiment = stages.experiment
+    settings = settings_that_matter(experiment.config)
+    return key_of("record", settings, experiment.sources, experiment.versions, stages.ledger.used)
 
 
 def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,6 +60,7 @@ def write_record(
         "config": {name: value for name, value in config.items() if name not in ("reported", *PRESENTATION)},
         "overrides": [text for text in overrides if not text.startswith(("reported=", "store.root="))],
         "classifier": stages.classifier_identity,
+        "sources": experiment.sources,
         "metrics": {name: estimate.to_dict() for name, estimate in found.estimates.items()},
         "reported": config.get("reported"),
         "facts": facts,
@@ -64,7 +69,11 @@ def write_record(
             "images": key_of(*stages.ledger.used.get("adversarial", [])),
         },
         "artifacts": stages.ledger.used,
-        "provenance": provenance(experiment.device, stages.ledger.seconds),
+        "provenance": {
+            **provenance(experiment.device, stages.ledger.seconds),
+            "versions": experiment.versions,
+            "training": stages.training_facts,
+        },
     }
     write_atomically(path, (json.dumps(finite(record), indent=1) + "\n").encode())
     return path

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from vqexp.defenses import ForeignModel
 from vqexp.pipeline.experiment import Experiment, prepare
 from vqexp.pipeline.record import write_record
 from vqexp.pipeline.stages import Stages
@@ -40,10 +41,22 @@ def run_experiment(experiment: Experiment, group: str | None = None, overrides: 
 def _facts(stages: Stages) -> dict[str, Any]:
     """What the attack said: its largest violation of ball and box, its log."""
     facts: dict[str, Any] = {"adversary": stages.experiment.adversary.summary}
+    if depends := _on_the_batch(stages):
+        facts["depends_on_batch"] = depends
     if said := stages.adversarial_facts:
         facts["violation"] = max(chunk["violation"] for chunk in said)
         facts["logs"] = [chunk["log"] for chunk in said if "log" in chunk]
     return facts
+
+
+def _on_the_batch(stages: Stages) -> list[str]:
+    """What makes the numbers depend on which images share a batch, that is, on attack.batch_size."""
+    attack, found = stages.experiment.attack, []
+    if isinstance(stages.model, ForeignModel) and stages.model.random:
+        found.append(f"the draws of defense {stages.defense.name}, which wraps f by itself")
+    if stages.attacked and not attack.by_image:
+        found.append(f"the random numbers of attack {type(attack).__name__}")
+    return found
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Images go through in chunks of `attack.batch_size`, in the dataset's order; a ch
 run that is killed loses one chunk at most and several workers share the rest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import Any
 
@@ -14,16 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.classifiers import BFloat16
-from vqexp.config import identity
-from vqexp.defenses import Draw, NoDefense, call, defend
+from vqexp.defenses import Sampler, defend, generators_kept, is_random, seed_generators
 from vqexp.errors import WorkError
+from vqexp.keys import key_of, seed_of
 from vqexp.metrics import Evaluation, margin
-from vqexp.pipeline.experiment import seed_of, seeded
 from vqexp.pipeline.foundation import Foundation, freeze
-from vqexp.store import Artifact, Job, key_of
+from vqexp.store import Artifact, Job
 
-EVALUATION_VERSION = 2
-RANKING = 2**40  # `select` draws from this number on rank an attack's candidates, those below compare attacks
+EVALUATION_VERSION = 3
 
 
 class Stages(Foundation):
@@ -42,7 +40,7 @@ class Stages(Foundation):
     def view_key(self) -> str:
         """Key of the view. The defense is part of it only if the adversary sees it, f likewise."""
         experiment = self.experiment
-        adversary = identity(experiment.config["adversary"], experiment.adversary.VERSION)
+        adversary = experiment.identity("adversary")
         for name in experiment.adversary.surrogate or ():
             del adversary[name]  # the surrogate's own key says it
         defense = self.defense_key if experiment.adversary.sees_defense else None
@@ -60,10 +58,9 @@ class Stages(Foundation):
     def adversarial_keys(self) -> list[str]:
         """A key for each chunk."""
         experiment = self.experiment
-        attack = identity(experiment.config["attack"], experiment.attack.VERSION)
+        attack = experiment.identity("attack")
         return [
-            key_of("adversarial", attack, self.view_key, data, index, experiment.seed)
-            for index, data in enumerate(self.data_keys)
+            key_of("adversarial", attack, self.view_key, data, experiment.seed) for data in self.data_keys
         ]
 
     @cached_property
@@ -86,35 +83,38 @@ class Stages(Foundation):
 
     def _attack(self, index: int) -> Artifact:
         experiment, rows = self.experiment, self.chunks[index]
-        images = self.images.pixels(rows).to(experiment.device)
+        images, ids = self.images.pixels(rows).to(experiment.device), self.images.ids[rows]
         labels = self.images.labels[rows].to(experiment.device)
-        seed = seed_of(experiment.seed, experiment.config["attack"]["_target_"], index)
-        with seeded(seed):
-            found = experiment.attack.run(self.view, images, labels, seed)
+        seed = seed_of(experiment.seed, experiment.config["attack"]["_target_"])
+        with generators_kept():
+            seed_generators(seed_of(seed, ids.tolist()))  # an attack that is not ours may draw from them
+            found = experiment.attack.run(self.view, images, labels, seed, ids)
             if found.candidates is not None:
-                found.images = self._best(found.candidates, labels, rows, index)
+                found.images = self._best(found.candidates, labels, ids)
             with torch.no_grad():
                 fooled = self.view(found.images).argmax(1) != labels
         changed = (found.images != images).flatten(1).any(1)
         tensors = {"images": found.images, "perturbed": changed, "fooled": fooled, **found.tensors}
         return Artifact(tensors, found.facts)
 
-    @torch.no_grad()
-    def _best(self, candidates: Tensor, labels: Tensor, rows: slice, index: int) -> Tensor:
+    def _best(self, candidates: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
         """Of candidates (M, N, C, H, W) the one with the lowest mean margin over draws, image by image.
 
-        On the classifier that the adversary sees: it ranks them itself.
+        On the classifier that the adversary sees, and on the same draws for all: the comparison is paired.
         """
         if len(candidates) == 1:
             return candidates[0]
-        model, ids = freeze(defend(self.seen.classifier, self.defense)), self.images.ids[rows]
-        means = torch.zeros(candidates.shape[:2], dtype=torch.float64, device=candidates.device)
-        for number in range(self.experiment.adversary.select):
-            for mean, candidate in zip(means, candidates, strict=True):
-                # one draw for all candidates: their comparison is then paired
-                with seeded(self.experiment.seed, "select", number, index):
-                    mean += margin(call(model, candidate, Draw("select", RANKING + number, ids)), labels)
-        return candidates[means.argmin(0), torch.arange(len(labels), device=candidates.device)]
+        model, count = defend(self.seen.classifier, self.defense), self.experiment.adversary.select
+        means = [
+            sum(
+                margin(logits, labels).double()
+                for block in self.draws(model, candidate, ids, "rank", count)
+                for logits in block
+            )
+            for candidate in candidates
+        ]
+        best = torch.stack([torch.as_tensor(mean) for mean in means]).argmin(0)
+        return candidates[best, torch.arange(len(labels), device=candidates.device)]
 
     def adversarial_images(self, index: int) -> Tensor:
         """Adversarial images (n, C, H, W) of one chunk, read from the store once they are all made."""
@@ -135,36 +135,35 @@ class Stages(Foundation):
 
     # evaluation
 
-    def evaluate(self, *, adversarial: bool, defended: bool, purpose: str, runs: int) -> Evaluation:
-        """Predictions on all images under `runs` draws of `purpose`.
+    @cached_property
+    def model(self) -> nn.Module:
+        """The defended classifier, on the device."""
+        return freeze(defend(self.classifier, self.defense))
 
-        Where the adversary knows the draws, these are they, whatever the purpose.
-        """
-        defense = self.defense if defended else NoDefense()
-        known = self.experiment.adversary.fixed_draws if defended else None
-        if not getattr(defense, "random", True):
-            runs = 1  # all draws of a fixed defense are one
-        elif known is not None:
-            purpose, runs = "report", known
-        model = freeze(defend(self.classifier, defense))
-        image_keys = self.image_keys(adversarial)
+    def draws(
+        self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int
+    ) -> Iterator[Tensor]:
+        """`vqexp.defenses.Sampler.draws`, with what this run's adversary knows."""
+        sampler = Sampler(self.experiment.seed, self.experiment.adversary.fixed_draws)
+        return sampler.draws(model, images, ids, purpose, count)
+
+    def evaluate(self, *, adversarial: bool, defended: bool, purpose: str, runs: int) -> Evaluation:
+        """Predictions on all images under `runs` draws of `purpose`; one where the classifier is fixed."""
+        model = self.model if defended else self.classifier
+        random = is_random(model)
+        known = self.experiment.adversary.fixed_draws if random else None
+        runs = runs if random else 1
 
         def judge(index: int) -> dict[str, Tensor]:
             rows, images = self.chunks[index], self.inputs(index, adversarial)
-            ids = self.images.ids[rows] if known is None else torch.zeros_like(self.images.ids[rows])
             labels = self.images.labels[rows].to(images.device)
-            margins, predicted = [], []
-            for number in range(runs):
-                # a defense that is not ours draws from the global generators
-                with seeded(self.experiment.seed, purpose, number, image_keys[index]), torch.no_grad():
-                    logits = call(model, images, Draw(purpose, number, ids))
-                margins.append(margin(logits, labels))
-                predicted.append(logits.argmax(1))
-            found = torch.stack(predicted)
+            blocks = self.draws(model, images, self.images.ids[rows], purpose, runs)
+            logits = torch.cat(list(blocks))
+            predicted = logits.argmax(2)
             return {
-                "predicted": found.to(torch.int16),
-                "correct": found == labels,
-                "margin": torch.stack(margins),
+                "predicted": predicted.to(torch.int16),
+                "correct": predicted == labels,
+                "margin": torch.stack([margin(each, labels) for each in logits]),
             }
 
         settings = [purpose, runs, known, defended and self.defense_key, EVALUATION_VERSION]
@@ -208,11 +207,12 @@ class Stages(Foundation):
         `seen`, the adversary's view.
         """
         settings = [settings, self.defense_key, self.view_key if seen else None]
+        settings.append(self.experiment.sources.get("metric"))
         image_keys = self.image_keys(adversarial)
 
         def reproducible(index: int) -> dict[str, Tensor]:
-            # a defense that is not ours draws from the global generators
-            with seeded(self.experiment.seed, kind, image_keys[index]):
+            with generators_kept():
+                seed_generators(seed_of(self.experiment.seed, kind, image_keys[index]))
                 return compute(index)
 
         parts = self._chunk_artifacts(kind, settings, reproducible, adversarial, title=kind)
