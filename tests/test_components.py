@@ -9,6 +9,9 @@ import pytest
 
 from vqexp.components import build, component, own_choices
 from vqexp.errors import ConfigError
+from vqexp.pipeline import prepare
+from vqexp.pipeline.record import record_key
+from vqexp.pipeline.stages import Stages
 
 QUICK = ["scale=smoke", "training.epochs=1", "attack=none", "metric.runs=1"]
 
@@ -114,11 +117,11 @@ def test_a_target_of_a_package_is_known_by_its_version(own):
 def test_own_choices_replace_the_settings_of_the_choice():
     told = ["defense=prd", "defense._target_=mine.D", "defense.std=0.2", "+defense.a=1", "attack=pgd"]
     assert own_choices(told) == [
-        "defense=own",
         "defense._target_=mine.D",
         "++defense.std=0.2",
         "+defense.a=1",
         "attack=pgd",
+        "defense=own",
     ]
     assert own_choices(["attack.eps=8/255"]) == ["attack.eps=8/255"]
 
@@ -181,3 +184,44 @@ def test_a_slip_in_a_number_is_refused(vqexp, setting, tmp_path):
     assert SLIPS[setting] in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+OWN = """
+import torch
+from vqexp.adversaries import Oblivious
+from vqexp.attacks import RandomNoise
+from vqexp.data import Digits
+from vqexp.metrics import Accuracy
+NUMBER = 1
+class Attack(RandomNoise): pass
+class Adversary(Oblivious): pass
+class Metric(Accuracy): pass
+class Data(Digits): pass
+class Net(torch.nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(64, num_classes))
+"""
+KEYS = {
+    "attack=Attack": lambda stages: stages.adversarial_keys,
+    "adversary=Adversary": lambda stages: stages.view_key,
+    "dataset=Data": lambda stages: stages.data_keys,
+    "classifier=Net": lambda stages: stages.classifier_key,
+    "metric=Metric": lambda stages: stages.experiment.sources["metric"],
+}
+
+
+@pytest.mark.parametrize("own", KEYS)
+def test_the_code_of_every_kind_of_component_is_in_its_key(own, config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (group, name), found = own.split("="), []
+    settings = ["metric.runs=2", "metric.select_runs=1", "metric.vote=2", "metric.all=2"]
+    for number in (1, 1, 2):
+        (tmp_path / "kinds.py").write_text(OWN.replace("NUMBER = 1", f"NUMBER = {number}"))
+        sys.modules.pop("kinds", None)
+        more = settings if group == "metric" else []
+        stages = Stages(prepare(config(f"{group}._target_=kinds.{name}", *more)))
+        found.append((KEYS[own](stages), record_key(stages)))
+    assert found[0] == found[1]
+    assert found[0][0] != found[2][0]
+    assert found[0][1] != found[2][1]

@@ -366,3 +366,23 @@ class Shift(nn.Module):
 def test_a_defense_that_breaks_images_ends_the_run(config, defense, expected):
     with pytest.raises(WorkError, match=expected):
         run(config(f"defense._target_={__name__}.{defense}", "attack=none"))
+
+
+class RandomNet(Inside):
+    """An own classifier that is random by a module of the library within."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+
+
+def test_a_random_classifier_is_attacked_and_judged_on_draws_of_its_own(config):
+    """Not on those of its own calls, which the batch would decide."""
+    means = []
+    for size in (7, 24):
+        own = [f"classifier._target_={__name__}.RandomNet", "defense=none", f"attack.batch_size={size}"]
+        stages = Stages(prepare(config(*own, "metric.runs=3", "attack.steps=2")))
+        assert stages.view.random
+        found = stages.experiment.metric.measure(stages)
+        means.append(found.estimates["robust_accuracy"])
+        assert found.estimates["robust_accuracy"].runs == 3
+    assert means[0] == means[1]

@@ -6,6 +6,7 @@ import torch
 from local_run import LocalRun, setup
 from sklearn.mixture import GaussianMixture
 
+from vqexp.config import resolved
 from vqexp.defenses import PRD, Contrast, Draw, RandDisc, SwRD
 from vqexp.errors import ConfigError, SenselessError
 from vqexp.metrics import KLBound, mixture
@@ -18,6 +19,7 @@ SETTINGS = {
     "montecarlo": 200,
     "components": 2,
     "regularization": 1e-6,
+    "regularization_pixel_max": 1,
     "codebooks": 3,
     "assignments": 50,
     "votes": 10,
@@ -248,6 +250,22 @@ def test_the_metric(run):
     assert all(torch.equal(values, again[name]) for name, values in found.counts.items())
 
 
+def test_the_regularization_is_in_the_pixel_scale_that_is_told(run):
+    """1e-6 of pixels in 0..255 is 1e-6 / 255^2 of those in 0..1, and the divergence follows it."""
+    in_255 = KLBound(**{**SETTINGS, "regularization_pixel_max": 255}).measure(run)
+    by_hand = KLBound(**{**SETTINGS, "regularization": 1e-6 / 255**2}).measure(run)
+    in_1 = KLBound(**SETTINGS).measure(run)
+    assert in_255.estimates == by_hand.estimates
+    assert in_255.estimates["kl_full"].mean > in_1.estimates["kl_full"].mean
+    assert "regularized by 1e-06 in 0..255" in in_255.facts["note"]
+
+
+@pytest.mark.parametrize(("given", "told"), [((), 1), (("defense.pixel_max=255",), 255)])
+def test_the_regularization_keeps_to_the_scale_of_sigma(config, given, told):
+    chosen = resolved(config("metric=kl_bound", "defense=prd", *given))["metric"]
+    assert chosen["regularization_pixel_max"] == told
+
+
 def test_the_margin_of_theorem_1_is_that_of_the_votes(run, digit_classifier):
     found = KLBound(**SETTINGS).measure(run).counts["vote_margin"]
     votes = torch.stack(
@@ -283,6 +301,7 @@ def test_senseless_runs_are_refused():
         {"montecarlo": 1},
         {"components": 0},
         {"regularization": 0},
+        {"regularization_pixel_max": 2},
         {"codebooks": 41},
         {"assignments": 1},
         {"votes": 0},

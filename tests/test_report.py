@@ -5,25 +5,31 @@ import html
 import json
 import re
 import shlex
+import shutil
+from dataclasses import asdict
 
 import pytest
+from conftest import section
 
+import vqexp
 from vqexp import results
+from vqexp.config import CONF
 from vqexp.errors import ConfigError
 from vqexp.reports.figure import figure_path, read_figure
 from vqexp.reports.gather import Section
-from vqexp.reports.markdown import options
+from vqexp.reports.options import options
 from vqexp.reports.report import write
+from vqexp.reports.summary import provenance
 from vqexp.reports.table import all_tables, load_table, read_table
 
-TABLE = ["-m", "table=vq_table2", "table.common=['adversary=oblivious']", "table.only_rows=[RandDisc]"]
-SMALL = ["training.epochs=1", "dataset.n=16", "metric.runs=2", "table.only_columns=[natural,pgd]"]
+TABLE = ["-m", "table=vq_table2", "table.only_rows=[RandDisc]"]
+SMALL = ["dataset.n=16", "metric.runs=2", "table.only_columns=[natural,pgd]"]
 
 
 @pytest.fixture
-def store(vqexp, tmp_path):
-    """A store with two cells of Table 2, measured on 16 digits."""
-    status, out, err = vqexp(*TABLE, *SMALL, "scale=cpu")
+def store(vqexp, tmp_path, small_cifar10):
+    """A store with two cells of Table 2, measured on 16 images."""
+    status, out, err = vqexp(*TABLE, *SMALL, *small_cifar10, "scale=cpu")
     assert (status, err) == (0, "")
     assert "10.82 (0.29)" in out
     return tmp_path / "store"
@@ -34,7 +40,9 @@ def test_the_report_shows_reported_beside_measured(store, tmp_path):
     page = (tmp_path / "results" / "README.md").read_text()
     records = {record["reported"]["column"]: record for record in results.records(store)}
     robust = records["pgd"]["metrics"]["robust_accuracy"]
-    line = next(line for line in page.splitlines() if line.startswith("| RandDisc (s=1, k=25) | pgd"))
+    line = next(
+        line for line in section(page, "vq_table2") if line.startswith("| RandDisc (s=1, k=25) | pgd")
+    )
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[2] == "10.82 (0.29)"
     assert cells[3].startswith(f"{100 * robust['mean']:.2f}")
@@ -43,7 +51,10 @@ def test_the_report_shows_reported_beside_measured(store, tmp_path):
     low, high = robust["ci95"]
     assert cells[5].startswith("**") == (not low <= 0.1082 <= high)
     assert "| BS | pgd | 51.67 | quoted |" in page
-    missing = next(line for line in page.splitlines() if line.startswith("| swRD (s=3, k=25) | autoattack"))
+    assert "| Fast AdvT | eps_0 | 98.63 | the paper's own run, not repeated here |" in page
+    missing = next(
+        line for line in section(page, "vq_table2") if line.startswith("| swRD (s=3, k=25) | autoattack")
+    )
     assert """'table.only_rows=["swRD (s=3, k=25)"]' 'table.only_columns=[autoattack]' scale=cpu""" in missing
     with open(tmp_path / "results" / "vq_table2.csv") as file:
         own = [row for row in csv.DictReader(file) if row["own"] == "True"]
@@ -70,13 +81,54 @@ def test_the_page_stands_alone_and_leads_with_the_claims(store, tmp_path):
     assert re.search(r'title="95 % interval \[.*\]; n 16, runs 2', row)
 
 
+def test_it_says_the_finding_first_and_checks_of_ours_apart(store, tmp_path):
+    """The three defenses, from the audits that an earlier report left; then the papers' claims; then ours."""
+    folder = tmp_path / "results"
+    (folder / "audits").mkdir(parents=True)
+    committed = CONF.parent / "results"
+    for path in committed.glob("audits/*.md"):
+        shutil.copy(path, folder / "audits")
+    shutil.copy(committed / "audits.csv", folder)
+    write(store, folder)
+    page, shown = (folder / "README.md").read_text(), (folder / "index.html").read_text()
+    for defense, reported in (("pRD", "61.2"), ("RandDisc", "27.2"), ("swRD", "68.4")):
+        (line,) = [line for line in page.splitlines()[:8] if line.startswith(f"- **{defense}** (")]
+        assert f"-> {reported} %" in line.split("Reported: ")[1]
+        assert "**BROKEN**" in line
+    assert page.index("**BROKEN**") < page.index("Written by `make report`") < page.index("## Claims")
+    assert shown.index("<strong>BROKEN</strong>") < shown.index("What the papers claim")
+    said, ours = page.split("## Claims")[1].split("## Checks of ours")
+    text = "PGD that knows RandDisc (STE) is at least as strong as PGD that ignores it"
+    assert text not in said
+    assert text in ours.split("\n## ")[0]
+    assert shown.index("<h3>Checks of ours</h3>") < shown.index(text)
+    assert re.search(r"\| \[JPEG\]\(audits/cifar10-jpeg-\w+\.md\) \| INCOMPLETE \(\d+ of \d+ rows\) \|", page)
+    assert "not judged; hangs on the mixtures' regularization" in said
+    assert re.search(r"<summary>JPEG on cifar10, INCOMPLETE \(\d+ of \d+ rows\): attacks", shown)
+    told = next(line for line in section(page, "vq_table2") if line.startswith("Commit ") and "vqexp" in line)
+    assert f"; vqexp {vqexp.__version__}; " in told
+
+
+def test_provenance_names_the_versions_of_stages():
+    """Those of records that know them; several where they differ."""
+
+    def record(**more):
+        known = {"commit": "a" * 12, "dirty": False, "device": "cpu", "libraries": {"torch": "2"}}
+        return {"provenance": {**known, "date": "2026-01-01T00:00", **more}, "facts": {}}
+
+    old = provenance([record()])
+    assert old.startswith("Commit aaaaaaaaaa; cpu; torch 2")
+    new = provenance([record(version="0.2.0", versions={"metric": n, "attack": 3}) for n in (1, 2)])
+    assert "; vqexp 0.2.0; stages attack 3, metric 1 and 2; cpu;" in new
+
+
 def test_a_missing_cell_shows_a_command_that_fills_it(store, vqexp, tmp_path):
     write(store, tmp_path / "results")
     page = (tmp_path / "results" / "index.html").read_text()
     row = re.search(r"<tr><th>swRD \(s=3, k=70\)</th>.*?</tr>", page, re.S).group()
     command = shlex.split(html.unescape(re.findall("<code>(.*?)</code>", row)[1]))
     assert command[:2] == ["python", "run.py"]
-    status, out, err = vqexp(*command[2:], "table.common=['adversary=oblivious']", "dry_run=true")
+    status, out, err = vqexp(*command[2:], "classifier.checkpoint=auto", "dry_run=true")
     assert (status, err) == (0, "")
     assert [line for line in out.splitlines() if "swRD (s=3, k=70)" in line and "pgd" in line]
     assert "0 of 1 cells" in out
@@ -93,20 +145,22 @@ def test_latex_has_every_row_and_column(store, tmp_path):
     assert not re.search(r"(?<!\\)[%_#]", "\n".join(lines[1:]))
 
 
-def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path):
+def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path, small_cifar10):
     more = ["scale=cpu", "dataset.n=24", "precision=bfloat16", "table.only_columns=[pgd]"]
-    assert vqexp(*TABLE, *SMALL, *more)[0] == 0
+    assert vqexp(*TABLE, *SMALL, *small_cifar10, *more)[0] == 0
     write(store, tmp_path / "results")
     page = (tmp_path / "results" / "README.md").read_text()
     assert "With `precision=bfloat16` besides: RandDisc (s=1, k=25), pgd." in page
-    line = next(line for line in page.splitlines() if line.startswith("| RandDisc (s=1, k=25) | pgd"))
+    line = next(
+        line for line in section(page, "vq_table2") if line.startswith("| RandDisc (s=1, k=25) | pgd")
+    )
     assert line.endswith("| 2 | 24 |")
 
 
-def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path):
+def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path, small_cifar10):
     folder, other = tmp_path / "results", tmp_path / "other"
     rows = ["no attack", "PGD, cross-entropy"]
-    audit = ["-m", "table=audit", "defense=jpeg", "scale=cpu", *SMALL[:1], "scale.audit.members=8"]
+    audit = ["-m", "table=audit", "defense=jpeg", "scale=cpu", "training.epochs=1", "scale.audit.members=8"]
     assert vqexp(*audit, f"table.only_rows={json.dumps(rows)}")[0] == 0
     write(store, folder)
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -120,11 +174,11 @@ def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path):
 
     # one more cell, and fewer rows of the audit, from another store
     more = ["dataset.n=24", "table.only_columns=[pgd]", "scale=cpu"]
-    assert vqexp(*TABLE, *SMALL, *more, store=other)[0] == 0
+    assert vqexp(*TABLE, *SMALL, *small_cifar10, *more, store=other)[0] == 0
     assert vqexp(*audit, "table.only_rows=[no attack]", store=other)[0] == 0
     write(other, folder)
     page = (folder / "README.md").read_text()
-    lines = [line for line in page.splitlines() if line.startswith("| RandDisc (s=1, k=25) |")]
+    lines = [line for line in section(page, "vq_table2") if line.startswith("| RandDisc (s=1, k=25) |")]
     assert [line.split(" | ")[-1] for line in lines if "python" not in line] == ["16 |", "24 |"]
     kept = [path for path in first if path.parent.name == "audits" and path.suffix == ".md"]
     assert [path.read_bytes() for path in kept] == [first[path] for path in kept] != []
@@ -174,7 +228,7 @@ def test_every_table_names_its_cells_once():
     [({"only_columns": ["pdg"]}, "natural, pgd, autoattack"), ({"only_rows": ["Rand Disc"]}, "RandDisc")],
 )
 def test_unknown_rows_and_columns_list_what_exists(setting, message):
-    settings = {**vars(table("vq_table1")), **setting}
+    settings = {**asdict(table("vq_table1")), **setting}
     with pytest.raises(ConfigError, match=message):
         load_table(settings)
 

@@ -433,8 +433,9 @@ def test_a_part_of_a_figure_is_not_drawn_in_the_place_of_the_whole(tmp_path, cho
     figure = load_figure({**settings, "only_rows": chosen, "only_columns": None})
     estimate = {"mean": 0.5, "std": 0.0, "runs": 1, "n": 8, "ci95": [0.2, 0.8]}
     record = tmp_path / "record.json"
+    metrics = dict.fromkeys(("natural_accuracy", "robust_accuracy"), estimate)
     record.write_text(
-        json.dumps({"metrics": dict.fromkeys(("natural_accuracy", "robust_accuracy"), estimate)})
+        json.dumps({"key": "0123", "config": {"defense": {"_target_": "a.D"}}, "metrics": metrics})
     )
     places = [(table, cell, str(record)) for table in figure.tables for cell in table.cells()]
     finish(figure.tables, figure, places, tmp_path, smoke=False)

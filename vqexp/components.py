@@ -3,6 +3,7 @@
 import importlib.metadata
 import inspect
 import json
+import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from vqexp.errors import ConfigError, one_line, require
 EXECUTION = frozenset({"root", "download", "memory_limit", "cost"})
 OWN = ("defense", "classifier", "training", "adversary", "attack", "metric", "logger")
 NONE = inspect.Parameter.empty
+logging.getLogger("hydra.utils").disabled = True  # what cannot be imported is told by our own error
 
 
 @dataclass(frozen=True)
@@ -135,19 +137,19 @@ def plain(value: Any) -> Any:
 def own_choices(overrides: Sequence[str]) -> list[str]:
     """Overrides in which a group whose `_target_` is set has that target's settings and no others.
 
-    `defense._target_=mine.D defense.std=0.2` becomes `defense=own defense._target_=mine.D
-    ++defense.std=0.2`: the settings of the choice that it replaces do not reach it.
+    `defense._target_=mine.D defense.std=0.2` becomes `defense._target_=mine.D ++defense.std=0.2
+    defense=own`: the settings of the choice that it replaces do not reach it.
     """
     own = [
         group for group in OWN if any(text.lstrip("+").startswith(f"{group}._target_=") for text in overrides)
     ]
-    kept = [text for text in overrides if not text.startswith(tuple(f"{group}=" for group in own))]
-    return [f"{group}=own" for group in own] + [
-        f"++{text}"
-        if text.startswith(tuple(f"{group}." for group in own)) and "._target_=" not in text
-        else text
-        for text in kept
-    ]
+    roots, found = tuple(f"{group}." for group in own), []
+    for text in overrides:
+        if text.startswith(tuple(f"{group}=" for group in own)):
+            continue
+        is_setting = text.startswith(roots) and not text.partition("=")[0].endswith("._target_")
+        found.append(f"++{text}" if is_setting else text)
+    return [*found, *(f"{group}=own" for group in own)]  # last, as flags come first
 
 
 def distribution(module: str) -> tuple[str, str]:

@@ -3,7 +3,8 @@
 from torch import nn
 
 from vqexp.adversaries.base import Adversary
-from vqexp.defenses import Defense
+from vqexp.adversaries.view import RandomView
+from vqexp.defenses import Defense, is_random
 from vqexp.errors import SenselessError
 
 
@@ -22,5 +23,5 @@ class Oblivious(Adversary):
             )
 
     def view(self, classifier: nn.Module, defense: Defense) -> nn.Module:
-        """f alone."""
-        return classifier
+        """f alone; on fresh draws, where it is random by itself."""
+        return RandomView(classifier) if is_random(classifier) else classifier

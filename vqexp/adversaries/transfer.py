@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from vqexp.adversaries.view import View
+from vqexp.adversaries.view import RandomView, View
 from vqexp.adversaries.white_box import WhiteBox
-from vqexp.defenses import Defense, NoDefense
+from vqexp.defenses import Defense, NoDefense, is_random
 from vqexp.errors import SenselessError, check_number, require
 
 
@@ -57,4 +57,6 @@ class Transfer(WhiteBox):
 
     def view(self, classifier: nn.Module, defense: Defense) -> View:
         """The surrogate, given as `classifier`, alone or behind the defense."""
-        return super().view(classifier, defense) if self.sees_defense else View(classifier)
+        if self.sees_defense:
+            return super().view(classifier, defense)
+        return RandomView(classifier) if is_random(classifier) else View(classifier)

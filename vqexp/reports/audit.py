@@ -59,18 +59,23 @@ class Audit(Table):
         return rows
 
     def attempts(self) -> list[list[Cell]]:
-        """For every row that is asked for, a cell for each of its adversaries, in order."""
+        """The choices of every row that is asked for."""
+        return [choices for choices in self.choices() if self._asked(choices[0].row)]
+
+    def _asked(self, label: str) -> bool:
+        wanted = self.only_rows is None or any(part in label for part in self.only_rows)
+        return wanted and not any(part in label for part in self.without)
+
+    def choices(self) -> list[list[Cell]]:
+        """For every row a cell for each of its adversaries, in order."""
         column = self.columns["robust"]
         found = []
         for row in self.all_rows():
-            wanted = self.only_rows is None or any(part in row["label"] for part in self.only_rows)
-            if not wanted or any(part in row["label"] for part in self.without):
-                continue
-            choices = [f"adversary={name}".split() for name in row.get("adversaries", [])] or [[]]
+            adversaries = [f"adversary={name}".split() for name in row.get("adversaries", [])] or [[]]
             found.append(
                 [
                     self._cell({**row, "overrides": [*choice, *row["overrides"]]}, "robust", column)
-                    for choice in choices
+                    for choice in adversaries
                 ]
             )
         return found

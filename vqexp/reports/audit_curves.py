@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from vqexp.metrics import proportion
-from vqexp.reports.audit_page import AuditResult
+from vqexp.reports.audit_result import AuditResult
 from vqexp.reports.draw import COLORS, MARKERS, save
 from vqexp.reports.evidence import SETTINGS, curve
 

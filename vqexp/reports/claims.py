@@ -2,7 +2,9 @@
 
 A claim in a config is {text, place, check, of, than}: `of` and `than` select points
 (`vqexp.reports.points.select`), `than` inherits from `of` what it does not name, and points are compared
-where they agree in all that it does not name. `than.table` takes points of another table.
+where they agree in all that it does not name. `than.table` takes points of another table. `ours: true` marks
+what no paper says but its numbers must satisfy; `hangs_on` says which choice of ours decides a claim, which
+is then not judged.
 """
 
 from collections import defaultdict
@@ -25,9 +27,11 @@ from vqexp.reports.comparisons import (
     unequal,
 )
 from vqexp.reports.points import Point, select
+from vqexp.reports.summary import span
 
+FEW = 30  # images: a claim on fewer says so
 ALMOST_ALL = 0.8  # our reading of "almost all": of the comparisons
-WORDS = ("did not hold", "undecided", "held", "not measured")  # what may become of a claim
+WORDS = ("did not hold", "undecided", "held", "not judged", "not measured")  # what may become of a claim
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Verdict:
     """held: None where nothing was measured. good of total comparisons; the worst one in words; n images.
 
     undecided: differences that lie within the intervals decide, and more images may turn it. `clear`
-    comparisons are beyond the intervals.
+    comparisons are beyond the intervals. hangs_on: why it is not judged, nothing where it is. caveats: what
+    of the measurement a reader has to know beside the verdict.
     """
 
     text: str
@@ -47,13 +52,25 @@ class Verdict:
     total: int
     worst: str
     n: tuple[int, int] | None
+    hangs_on: str = ""
+    caveats: tuple[str, ...] = ()
 
     @property
     def word(self) -> str:
         """One of `WORDS`."""
+        return "not judged" if self.hangs_on else self.told
+
+    @property
+    def told(self) -> str:
+        """What the numbers by themselves say."""
         if self.held is None:
             return "not measured"
         return "held" if self.held else "undecided" if self.undecided else "did not hold"
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What stands beside the word: why it is not judged, and the caveats."""
+        return (*([f"hangs on {self.hangs_on}"] if self.hangs_on else []), *self.caveats)
 
     @property
     def counts(self) -> str:
@@ -62,8 +79,16 @@ class Verdict:
         return told if self.clear == self.total else f"{told}, {self.clear} clear"
 
 
-def judge(claim: Mapping[str, Any], own: str, points: Mapping[str, Sequence[Point]]) -> Verdict:
-    """Whether the claim holds for the points of its table `own`, by table name."""
+def judge(
+    claim: Mapping[str, Any],
+    own: str,
+    points: Mapping[str, Sequence[Point]],
+    brittle: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Whether the claim holds for the points of its table `own`, by table name.
+
+    brittle: what is known of brittle classifiers, by `Point.f`.
+    """
     one_of("claim.check", claim["check"], CHECKS)
     compare, decide = CHECKS[claim["check"]]
     of = dict(claim["of"])
@@ -79,7 +104,8 @@ def judge(claim: Mapping[str, Any], own: str, points: Mapping[str, Sequence[Poin
     at_worst = decide([replace(c, good=c.good and c.clear) for c in comparisons])
     at_best = decide([replace(c, good=c.good or not c.clear) for c in comparisons])
     worst = min(comparisons, key=lambda c: c.margin, default=None)
-    counts = [point.n for point in (*left, *right) if point.n]
+    measured = [point for point in (*left, *right) if point.n]
+    counts = [point.n for point in measured]
     return Verdict(
         text=claim["text"],
         place=claim["place"],
@@ -90,7 +116,20 @@ def judge(claim: Mapping[str, Any], own: str, points: Mapping[str, Sequence[Poin
         total=len(comparisons),
         worst=worst.text if worst and comparisons else "",
         n=(min(counts), max(counts)) if counts and comparisons else None,
+        hangs_on=claim.get("hangs_on", ""),
+        caveats=caveats(measured, brittle or {}) if comparisons else (),
     )
+
+
+def caveats(points: Sequence[Point], brittle: Mapping[str, str]) -> tuple[str, ...]:
+    """What is to be known of measured points: few images, brittle classifiers, trainings cut down."""
+    found = []
+    if few := sorted({point.n for point in points if point.n < FEW}):
+        found.append(f"few images: n {span(few)}")
+    classifiers = {point.f for point in points}
+    for f in sorted(classifiers & set(brittle)):
+        found.append(f"{'rests' if len(classifiers) == 1 else 'partly rests'} on one f, {brittle[f]}")
+    return (*found, *sorted({point.cut for point in points if point.cut}))
 
 
 # how comparisons decide

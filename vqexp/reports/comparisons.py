@@ -16,7 +16,7 @@ ROUNDING = 0.005  # of reported values
 class Comparison:
     """margin: how far it goes the claim's way. group: for checks that want one good comparison in each.
 
-    clear: the intervals of what is compared leave no other outcome.
+    clear: the 95 % interval of the difference (`Point.minus`) leaves no other outcome.
     """
 
     good: bool
@@ -82,14 +82,16 @@ def reaches(sign: int) -> Relation:
 
 
 def _clear(a: Point, b: Point, by: float = 0) -> bool:
-    """Whether the intervals leave no doubt on which side of `by` the difference a - b is."""
-    return not a.low - b.high < by < a.high - b.low
+    """Whether there is no doubt on which side of `by` the difference a - b is."""
+    low, high = a.minus(b)
+    return not low < by < high
 
 
 def alike(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
-    """Good where the intervals overlap."""
-    overlap = min(a.high, b.high) - max(a.low, b.low)
-    return overlap >= 0, overlap, True
+    """Good where they may be equal."""
+    low, high = a.minus(b)
+    margin = min(high, -low)
+    return margin >= 0, margin, True
 
 
 def unequal(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:

@@ -1,4 +1,4 @@
-"""Is the attack of an audit strong enough? Checks on its members and curves, each with what it rests on.
+"""Is the attack of an audit strong enough? Attack checks on its members and curves, with what they rest on.
 
 After Athalye et al. 2018, section 3.1, Carlini et al. 2019 and Croce & Hein 2020: signs that a defense hides
 its gradients instead of being robust.
@@ -13,7 +13,7 @@ from vqexp.reports.summary import size_of
 
 NEAR_ZERO = 0.05  # accuracy that counts as fallen
 TOLERANCE = 0.02  # a change in accuracy that counts as none
-FAR_WEAKER = 0.10  # by how much noise must fall short of the attack
+SHARE_OF_NOISE = 0.5  # of what the attack takes: random noise must take less
 SETTINGS = ("eps", "steps", "restarts", "samples")  # of the curves
 FEW_ZEROS = 0.01  # images whose gradient may vanish
 
@@ -30,32 +30,31 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One piece of evidence. masking: its failure is a sign of gradient masking."""
+    """One attack check. found: what was seen where it does not hold.
+
+    masking: that is gradient masking. weak: the attack cannot be trusted then.
+    """
 
     name: str
     holds: bool
     detail: str
+    found: str = ""
     masking: bool = False
+    weak: bool = True
 
 
 def evidence(findings: Mapping[str, Finding], counted: Sequence[str], worst: WorstCase | None) -> list[Check]:
-    """All checks that the rows allow. counted: labels of the members of the worst case."""
-    checks = [*_gradients(findings), *_against_others(findings, counted), *_curves(findings)]
+    """All attack checks that the rows allow. counted: labels of the members of the worst case."""
+    checks = [*gradient_checks(findings), *_against_others(findings, counted), *_curves(findings)]
     noise = [finding for finding in findings.values() if finding.kind == "noise"]
-    if noise and noise[0].member and worst:
-        less, error = gap(noise[0].member, worst.member)
-        checks.append(
-            Check(
-                "random noise of the same size is far weaker",
-                less >= FAR_WEAKER,
-                f"under noise {_points(less)} above the worst case (standard error {_points(error)})",
-            )
-        )
+    if noise and noise[0].member and noise[0].natural and worst:
+        checks.append(_against_noise(noise[0].natural, noise[0].member, worst.member))
     return checks
 
 
-def _gradients(findings: Mapping[str, Finding]) -> list[Check]:
-    checks = []
+def gradient_checks(findings: Mapping[str, Finding]) -> list[Check]:
+    """Whether each gradient exists. That one vanishes is masking; the attack is weak where all of them do."""
+    seen = []
     for label, finding in findings.items():
         if finding.kind != "gradients":
             continue
@@ -64,14 +63,31 @@ def _gradients(findings: Mapping[str, Finding]) -> list[Check]:
             metrics["natural_gradient_all_zero"]["mean"],
             metrics["natural_gradient_not_finite"]["mean"],
         )
-        name = label.removeprefix("gradients: ")
         detail = (
-            f"{100 * zero:.1f} % of images have a gradient of zero, {100 * bad:.1f} % one that is not "
-            f"finite; mean norm {_number(metrics['natural_gradient_norm'])}, cosine between draws "
+            f"zero on {percent_of(zero)} of images, not finite on {percent_of(bad)}; mean norm "
+            f"{_number(metrics['natural_gradient_norm'])}, cosine between draws "
             f"{_number(metrics['natural_gradient_cosine'])}"
         )
-        checks.append(Check(f"{name} does not vanish", zero <= FEW_ZEROS and bad == 0, detail, masking=True))
-    return checks
+        seen.append((label.removeprefix("gradients: "), zero, bad, detail))
+    good = [zero <= FEW_ZEROS and bad == 0 for _, zero, bad, _ in seen]
+    return [
+        Check(
+            f"{name} exists",
+            holds,
+            detail,
+            gradient_found(name, zero, bad),
+            masking=True,
+            weak=not any(good),
+        )
+        for (name, zero, bad, detail), holds in zip(seen, good, strict=True)
+    ]
+
+
+def gradient_found(name: str, zero: float, bad: float) -> str:
+    """`the true gradient is zero on 100 % of images`; name: of the gradient."""
+    shares = {"zero": zero, "not finite": bad}
+    parts = [f"{what} on {percent_of(share)} of images" for what, share in shares.items() if share]
+    return f"the {name.removeprefix('the ')} is {' and '.join(parts)}"
 
 
 def _against_others(findings: Mapping[str, Finding], counted: Sequence[str]) -> list[Check]:
@@ -83,16 +99,29 @@ def _against_others(findings: Mapping[str, Finding], counted: Sequence[str]) -> 
         if findings[label].kind == "white_box":
             continue
         more, error = gap(strongest, _member(findings[label]))
+        leaves = f"{_points(abs(more))} {'more' if more > 0 else 'less'} accuracy"
         checks.append(
             Check(
                 f"white-box is at least as strong as: {label}",
                 more <= max(TOLERANCE, 2 * error),
-                f"white-box leaves {_points(abs(more))} {'more' if more > 0 else 'less'} accuracy "
-                f"(standard error {_points(error)})",
+                f"white-box leaves {leaves} (standard error {_points(error)})",
+                f"the attacks that know the defense leave {leaves} than {label}",
                 masking=True,
             )
         )
     return checks
+
+
+def _against_noise(natural: Member, noise: Member, worst: Member) -> Check:
+    """Whether noise takes at most half of what the attack takes."""
+    (by_noise, _), (by_attack, error) = gap(natural, noise), gap(natural, worst)
+    takes = f"takes {_points(by_noise)}, the worst case {_points(by_attack)}"
+    return Check(
+        "random noise of the same size is far weaker",
+        by_noise <= max(SHARE_OF_NOISE * by_attack, TOLERANCE),
+        f"noise {takes} (standard error {_points(error)})",
+        f"random noise of the same size {takes}",
+    )
 
 
 def _curves(findings: Mapping[str, Finding]) -> list[Check]:
@@ -104,14 +133,18 @@ def _curves(findings: Mapping[str, Finding]) -> list[Check]:
         (_, before), (value, last) = points[-2:]
         accuracy = float(last.outcomes.double().mean())
         if setting == "eps":
-            name, holds = "accuracy falls to (near) zero as eps grows", accuracy <= NEAR_ZERO
-            checks.append(Check(name, holds, f"{100 * accuracy:.1f} % at eps {size_of(value)}", masking=True))
+            name, detail = "accuracy falls to (near) zero as eps grows", f"at eps {size_of(value)}"
+            seen = percent_of(accuracy)
+            found = f"accuracy is still {seen} {detail}"
+            checks.append(Check(name, accuracy <= NEAR_ZERO, f"{seen} {detail}", found, masking=True))
             continue
         drop, error = gap(before, last)
-        name = f"more {'draws' if setting == 'samples' else setting} no longer help"
+        what = "draws" if setting == "samples" else setting
         change = f"{'takes' if drop >= 0 else 'adds'} {_points(abs(drop))}"
-        detail = f"the last increase, to {value:g}, {change} (standard error {_points(error)})"
-        checks.append(Check(name, drop <= max(TOLERANCE, 2 * error), detail))
+        detail = f"to {value:g}, {change} (standard error {_points(error)})"
+        holds = drop <= max(TOLERANCE, 2 * error)
+        found = f"the last increase of {what}, {detail}"
+        checks.append(Check(f"more {what} no longer help", holds, f"the last increase, {detail}", found))
     return checks
 
 
@@ -128,21 +161,9 @@ def curve(findings: Mapping[str, Finding], setting: str) -> list[tuple[float, Me
     return [(value, worst_case(members).member) for value, members in sorted(points.items())]
 
 
-def verdict(checks: Sequence[Check]) -> list[str]:
-    """In plain words: what held, what did not, and whether gradients are masked."""
-    failed = [check for check in checks if not check.holds]
-    lines = [f"{len(checks) - len(failed)} of {len(checks)} checks held."]
-    masking = [check for check in failed if check.masking]
-    if masking:
-        reasons = "; ".join(f"not so: {check.name} ({check.detail})" for check in masking)
-        lines.append(f"Gradient masking: {reasons}.")
-    weak = [check for check in failed if not check.masking]
-    if weak:
-        reasons = "; ".join(f"not so: {check.name} ({check.detail})" for check in weak)
-        lines.append(f"The attack may not be at its strongest: {reasons}.")
-    if not failed:
-        lines.append("Nothing suggests that a stronger attack of these kinds would find much less.")
-    return lines
+def percent_of(share: float) -> str:
+    """`100 %`, `12.5 %`: a share in [0, 1]."""
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
 def _member(finding: Finding) -> Member:

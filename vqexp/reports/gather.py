@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vqexp.reports.figure import Figure, figure_path, read_figure
+from vqexp.reports.fill import cell_key, says_of_f, settings_key
 from vqexp.reports.points import Point, measured_point, reported_point
 from vqexp.reports.table import Cell, Table
 from vqexp.store import key_of
@@ -27,30 +28,30 @@ class Section:
         return "; ".join(self.classifiers)
 
 
-def by_table(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Measurements by the table or figure that they were made for. Smoke runs are none."""
+def by_settings(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Measurements by what must agree with a cell that they fill (`settings_key`). Smoke runs are none."""
     found: dict[str, list[Record]] = {}
     for record in records:
-        if not record["smoke"] and record["reported"] and record["reported"].get("table"):
-            found.setdefault(record["reported"]["table"], []).append(record)
+        if not record["smoke"]:
+            found.setdefault(settings_key(record["config"]), []).append(record)
     return found
 
 
-def sections(table: Table, records: Sequence[Record]) -> list[Section]:
+def sections(table: Table, records: Mapping[str, Sequence[Record]]) -> list[Section]:
     """The table's measurements; the first section has, of each setup, the classifier that fills most cells.
 
-    Of several records of a cell the one with the most images counts, then runs, then the newest.
+    records: by their settings. Of several of a cell the one with the most images counts, then runs, then the
+    newest.
     """
+    data = {record["config"]["dataset"]["name"] for some in records.values() for record in some}
     setups = {(cell.row, cell.column): cell.setup for cell in table.cells()}
     found: dict[tuple[str, ...], dict[str, dict[Place, Record]]] = {}
-    for record in records:
-        claim = record["reported"]
-        place = (claim["row"], claim["column"])
-        if place not in setups or claim["metric"] not in record["metrics"]:
-            continue
-        cells = found.setdefault(setups[place], {}).setdefault(classifier_name(record), {})
-        if place not in cells or weight(record) > weight(cells[place]):
-            cells[place] = record
+    for cell in table.cells():
+        place = (cell.row, cell.column)
+        for record in _fitting(cell, records) if cell.dataset in data else ():
+            cells = found.setdefault(cell.setup, {}).setdefault(classifier_name(record), {})
+            if place not in cells or weight(record, cell.metric) > weight(cells[place], cell.metric):
+                cells[place] = record
     if not found:
         return []
     ranked = {setup: sorted(named.items(), key=lambda item: _rank(item[1])) for setup, named in found.items()}
@@ -64,13 +65,27 @@ def sections(table: Table, records: Sequence[Record]) -> list[Section]:
     return [Section(names, best, frozenset(setups)), *others]
 
 
+def _fitting(cell: Cell, records: Mapping[str, Sequence[Record]]) -> list[Record]:
+    """The records that fill a cell."""
+    scales = {record["config"]["scale"]["name"] for some in records.values() for record in some}
+    return [
+        record
+        for scale in sorted(scales)
+        for record in records.get(cell_key(tuple(cell.settings), scale), ())
+        if record["config"]["scale"]["name"] == scale
+        and cell.metric in record["metrics"]
+        and says_of_f(cell.settings, record)
+    ]
+
+
 def _rank(cells: Mapping[Place, Record]) -> tuple[int, int]:
-    return -len(cells), -sum(weight(record)[0] for record in cells.values())
+    images = sum(record["config"]["dataset"]["n"] or 10**9 for record in cells.values())
+    return -len(cells), -images
 
 
-def weight(record: Record) -> tuple[int, int, str]:
+def weight(record: Record, metric: str) -> tuple[int, int, str]:
     """How much a measurement counts: images, runs, date."""
-    estimate = record["metrics"][record["reported"]["metric"]]
+    estimate = record["metrics"][metric]
     return estimate["n"], estimate["runs"], record["provenance"]["date"]
 
 

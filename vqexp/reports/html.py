@@ -12,10 +12,12 @@ from markupsafe import Markup
 from PIL import Image
 
 from vqexp.reports.claims import WORDS
+from vqexp.reports.finding import finding
 from vqexp.reports.gather import Place, Record, Section, classifier_name
-from vqexp.reports.kept import AuditPage
-from vqexp.reports.markdown import figure_options, options, origin
-from vqexp.reports.material import Claim, Drawn, Entry, Material, command
+from vqexp.reports.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
+from vqexp.reports.markdown import figure_options, origin
+from vqexp.reports.material import Claim, Drawn, Entry, Material, command, instead
+from vqexp.reports.options import options
 from vqexp.reports.summary import interval, percent, shown
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 from vqexp.reports.values import Grid, command_of_missing, grids, has_numbers, images
@@ -33,9 +35,15 @@ def page(material: Material, audits: Mapping[str, AuditPage], folder: Path) -> s
     environment = Environment(
         loader=PackageLoader("vqexp.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    said = {word: [claim for claim in group if not claim.ours] for word, group in claims.items()}
+    environment.filters["capitalized"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["inline"] = lambda text: Markup(MARKDOWN.renderInline(text))
     return environment.get_template("index.html").render(
-        claims=list(claims.items()),
+        finding=finding(audits),
+        claims=list(said.items()),
+        ours=[claim for group in claims.values() for claim in group if claim.ours],
+        audit_columns=AUDIT_COLUMNS,
+        audits_text=AUDITS_TEXT,
         cells=(
             sum(len(entry.sections[0].records) for entry in entries if entry.sections),
             sum(len(entry.table.cells()) for entry in entries),
@@ -95,7 +103,7 @@ def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[
         return {"kind": "empty"}
     reported = reported_text(cell.reported)
     if cell.quoted:
-        return {"kind": "quoted", "reported": reported}
+        return {"kind": "quoted", "reported": reported, "instead": instead(table, cell)}
     record = section.records.get((cell.row, cell.column))
     if record is None:
         return {"kind": "missing", "reported": reported, "command": command(table, cell, told)}
@@ -176,5 +184,5 @@ def _embedded(picture: Path) -> str:
     small = BytesIO()
     with Image.open(picture) as image:
         few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE).convert("RGB")
-        few.save(small, "WEBP", lossless=True, quality=100, method=6)
+        few.save(small, "WEBP", lossless=True, quality=100, method=4)
     return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}"

@@ -2,6 +2,7 @@
 
 A store holds images, weights and counts by the gigabyte and stays on the machine that made it. The numbers
 travel: `records.jsonl.gz` has the record of every cell shown, `audits.csv` the headline of every audit page.
+A record carries how each image fared (`vqexp.reports.outcomes`), where the store knew.
 A record with `provenance.restored_from` was put together from the CSV of that name, its store being lost; its
 `facts.violation` is the largest of its table.
 """
@@ -16,16 +17,34 @@ from pathlib import Path
 
 from vqexp import results
 from vqexp.pipeline.record import settings_that_matter
+from vqexp.reports.audit import Audit
 from vqexp.reports.gather import Record, Section
+from vqexp.reports.older import with_verdict
+from vqexp.reports.outcomes import with_outcomes
+from vqexp.store import Store
 
 RECORDS, AUDITS = "records.jsonl.gz", "audits.csv"
+AUDIT_COLUMNS = {  # of a headline -> what a table of audits calls it
+    "verdict": "verdict",
+    "dataset": "data",
+    "eps": "eps",
+    "natural": "no attack",
+    "ignores": "attacker ignores it",
+    "worst": "worst case",
+    "interval": "95 % interval",
+    "vote": "majority vote",
+    "every": "every draw",
+    "checks": "attack checks held",
+    "n": "n",
+}
+AUDITS_TEXT = "Each image's worst case over all attacks, chosen on other draws than those that judge it."
 
 
 @dataclass(frozen=True)
 class AuditPage:
     """An audit as the report shows it.
 
-    head: in short, as `vqexp.reports.audit_page.headline` has it. text: its page in Markdown. rows: how many
+    head: in short, as `vqexp.reports.standing.headline` has it. text: its page in Markdown. rows: how many
     of its rows were run.
     """
 
@@ -35,13 +54,17 @@ class AuditPage:
 
 
 def measurements(store: str | Path, folder: Path) -> list[Record]:
-    """Records of tables and figures: the store's, and those that an earlier report left in `folder`.
+    """All measurements: the store's, and those that an earlier report left in `folder`.
 
     Smoke runs are no measurements.
     """
-    every = [*results.records(folder / RECORDS), *results.records(store)]
-    found = {record["key"]: record for record in every}
-    return [record for _, record in sorted(found.items()) if not record["smoke"] and record["reported"]]
+    found = {record["key"]: record for record in results.records(folder / RECORDS)}
+    for record in results.records(store):
+        if not record["smoke"]:
+            before = found.get(record["key"], {})
+            kept = {"outcomes": before["outcomes"]} if "outcomes" in before else {}
+            found[record["key"]] = with_outcomes({**record, **kept}, Store(store))
+    return [record for _, record in sorted(found.items()) if not record["smoke"]]
 
 
 def records_file(sections: Iterable[Section]) -> bytes:
@@ -63,15 +86,18 @@ def _portable(record: Record) -> Record:
     return {**kept, "config": config, "overrides": told}
 
 
-def kept_audits(folder: Path) -> dict[str, AuditPage]:
-    """The audits that an earlier report left in `folder`, by name."""
+def kept_audits(folder: Path, audit: Audit) -> dict[str, AuditPage]:
+    """The audits that an earlier report left in `folder`, by name; older ones get their verdict here."""
     path = folder / AUDITS
     if not path.exists():
         return {}
     found = {}
     for head in csv.DictReader(io.StringIO(path.read_text())):
         name, rows = head.pop("name"), int(head.pop("rows"))
-        found[name] = AuditPage(head, (folder / "audits" / f"{name}.md").read_text(), rows)
+        text = (folder / "audits" / f"{name}.md").read_text()
+        if "verdict" not in head:
+            head, text = with_verdict(audit, head, text, rows)
+        found[name] = AuditPage(head, text, rows)
     return found
 
 
@@ -79,7 +105,9 @@ def audits_text(audits: Mapping[str, AuditPage]) -> str:
     """`audits.csv`: a line an audit, accuracies in percent."""
     text = io.StringIO()
     lines = [{"name": name, "rows": audit.rows, **audit.head} for name, audit in audits.items()]
-    writer = csv.DictWriter(text, fieldnames=list(lines[0]), lineterminator="\n")
+    first = ("name", "verdict", "rows", "of")
+    others = [name for name in lines[0] if name not in first]
+    writer = csv.DictWriter(text, fieldnames=[*first, *others], lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()

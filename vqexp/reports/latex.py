@@ -1,6 +1,6 @@
 """A table as LaTeX, for \\input: rows by columns, needs the booktabs package."""
 
-from vqexp.reports.material import Entry
+from vqexp.reports.material import Entry, instead
 from vqexp.reports.summary import shown
 from vqexp.reports.table import Cell, outside, reported_text
 
@@ -19,7 +19,7 @@ def page(entry: Entry) -> str:
         below = escape(reported_text(cell.reported))
         record = records.get((cell.row, cell.column))
         if cell.quoted or record is None:
-            return ("quoted" if cell.quoted else "--"), below
+            return (escape(instead(table, cell)) if cell.quoted else "--"), below
         estimate = record["metrics"][cell.metric]
         mark = r"$^\dagger$" if outside(cell, estimate) else ""
         return escape(shown(estimate)) + mark, below

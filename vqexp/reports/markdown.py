@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from vqexp.config import CONF
 from vqexp.reports.claims import WORDS
+from vqexp.reports.finding import finding
 from vqexp.reports.gather import Place, Record, Section
-from vqexp.reports.kept import AuditPage
-from vqexp.reports.material import Claim, Drawn, Entry, Material, command
+from vqexp.reports.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
+from vqexp.reports.material import Claim, Drawn, Entry, Material, command, instead
+from vqexp.reports.options import options
 from vqexp.reports.summary import interval, low_precision, percent, provenance, shown, span
 from vqexp.reports.table import Cell, Table, difference, outside, reported_text
 from vqexp.reports.values import Grid, command_of_missing, grids, has_numbers, images
 
-# the settings that a training's command names
-RECIPE = ("epochs", "lr", "batch_size", "weight_decay", "optimizer", "schedule", "augment", "amp")
-CHECKPOINTS = "'classifier.checkpoint=WEIGHTS/${dataset.name}.safetensors'"  # where each dataset has its own
 HEADINGS = (
     "row",
     "column",
@@ -28,8 +26,7 @@ HEADINGS = (
     "runs",
     "n",
 )
-HEADER = """# Measured beside reported
-
+HEADER = """
 Written by `make report` from [records](records.jsonl.gz); the command that fills a table stands above it.
 `DIR` is a folder of data sets, `FILE` a checkpoint of the classifier f, named by its SHA-256, `WEIGHTS` a
 folder of them. All figures in percent: a mean over the runs (standard deviation), a 95 % Wilson interval
@@ -40,18 +37,24 @@ is outside the interval.
 """
 
 
-AUDITS_HEADER = """Each image's worst case over all attacks, chosen on other draws than those that judge it.
-"""
 CLAIMS_HEADER = """What the papers say of their tables and figures, checked on the measured values and,
-where there are some, on the papers' own. *undecided*: differences within the intervals decide it, and more
-images may turn it; *clear*: comparisons beyond the intervals. *n*: images. What is not measured stands at the
-end.
+where there are some, on the papers' own. *clear*: comparisons beyond the 95 % interval of the difference,
+taken image by image (Agresti & Min 2005) where both cells are known on the same images, else beyond both
+intervals. *undecided*: unclear comparisons decide it, and more images may turn it. *not judged*: a choice of
+ours decides it. *n*: images. What is not measured stands at the end.
+"""
+OURS_HEADER = """No paper says this, but its numbers must satisfy it: who knows a defense may ignore it, two
+defenses have two rows, and a theorem applies to something.
 """
 
 
 def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, AuditPage]) -> str:
     """All of `README.md`. audits: by name."""
-    parts = [HEADER, claims_section(material.claims), audits_section(audits)]
+    said = [claim for claim in material.claims if not claim.ours]
+    ours = [claim for claim in material.claims if claim.ours]
+    parts = ["# Measured beside reported", "", *finding(audits), HEADER]
+    parts += [claims_section("Claims", CLAIMS_HEADER, said)]
+    parts += [claims_section("Checks of ours", OURS_HEADER, ours), audits_section(audits)]
     parts += [table_page(entry) for entry in material.tables]
     parts += [figure_section(drawn) for drawn in material.figures]
     parts += [picture_section(path) for path in pictures]
@@ -59,31 +62,30 @@ def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, Audi
 
 
 def audits_section(audits: Mapping[str, AuditPage]) -> str:
-    """The worst case of every audit, with its page."""
+    """The verdict and the worst case of every audit, with its page."""
     if not audits:
         return ""
-    names = ("dataset", "eps", "natural", "worst", "interval", "vote", "every", "checks", "n")
-    headings = ("defense", "data", "eps", "no attack", "worst case", "95 % interval", "majority vote")
-    lines = ["\n## Audits: once the attacker knows the defense\n", AUDITS_HEADER]
-    lines += [_row((*headings, "every draw", "checks held", "n")), _row(["---"] * 10)]
+    lines = ["\n## Audits: once the attacker knows the defense\n", f"{AUDITS_TEXT}\n"]
+    lines += [_row(("defense", *AUDIT_COLUMNS.values())), _row(["---"] * (1 + len(AUDIT_COLUMNS)))]
     for name, audit in audits.items():
         head = audit.head
-        lines.append(_row((f"[{head['defense']}](audits/{name}.md)", *(head[key] for key in names))))
+        lines.append(_row((f"[{head['defense']}](audits/{name}.md)", *(head[key] for key in AUDIT_COLUMNS))))
     return "\n".join([*lines, ""])
 
 
-def claims_section(claims: Sequence[Claim]) -> str:
-    """Which claims of the papers held, measured, and by the papers' own numbers."""
-    lines = ["\n## Claims\n", CLAIMS_HEADER]
+def claims_section(title: str, text: str, claims: Sequence[Claim]) -> str:
+    """What became of claims, measured, and by the papers' own numbers."""
+    lines = [f"\n## {title}\n", text]
     lines += [_row(("claim", "measured", "comparisons", "worst", "n", "by the paper's own numbers"))]
     lines += [_row(["---"] * 6)]
     for claim in sorted(claims, key=lambda claim: WORDS.index(claim.measured.word)):
         found, own = claim.measured, claim.own
         n = span(found.n or ())
         text = f"{found.text} ({claim.source}, {found.place})"
-        own_word = "" if own.held is None else own.word + ("" if own.held else f": {own.worst}")
-        word = found.word if found.held is None or found.held else f"**{found.word}**"
-        lines.append(_row((text, word, found.counts, found.worst, n, own_word)))
+        own_word = "" if own.held is None else own.told + ("" if own.held else f": {own.worst}")
+        word = f"**{found.word}**" if found.word in ("did not hold", "undecided") else found.word
+        beside = "; ".join((word, *found.beside))
+        lines.append(_row((text, beside, found.counts, found.worst, n, own_word)))
     return "\n".join([*lines, ""])
 
 
@@ -173,56 +175,13 @@ def table_page(entry: Entry) -> str:
     return "\n".join(lines)
 
 
-def options(table: Table, section: Section) -> str:
-    """The overrides beside the table's own that give these records; a recipe only if the trained share it."""
-    cells = section.records
-    if not cells:
-        return "scale=cpu"
-    config = next(iter(cells.values()))["config"]
-    told = {text for r in cells.values() for text in r.get("overrides", ()) if text.startswith("scale.")}
-    found = [f"scale={config['scale']['name']}", *sorted(told)]
-    identities = [record["classifier"] for record in cells.values()]
-    given = {identity["checkpoint"] for identity in identities if identity.get("checkpoint")}
-    trained = [identity for identity in identities if "training" in identity]
-    recipes = [_recipe(identity) for identity in trained]
-    if given:
-        found.append(CHECKPOINTS if len(given) > 1 else "classifier.checkpoint=FILE")
-    elif trained and len(section.classifiers) == 1:
-        found.append(f"classifier={trained[0]['_target_'].rsplit('.', 1)[-1]}")
-    if recipes and (given or len(section.classifiers) == 1) and all(r == recipes[0] for r in recipes):
-        found += recipes[0]
-    counts = {
-        f"dataset.n={config['dataset']['n']}": {r["config"]["dataset"]["n"] for r in cells.values()},
-        f"metric.runs={config['metric'].get('runs')}": {
-            r["config"]["metric"].get("runs") for r in cells.values()
-        },
-    }
-    usual = {f"metric.runs={config['scale']['runs']}", "metric.runs=None", *table.common}
-    usual |= {f"dataset.n={record['config']['scale']['n']}" for record in cells.values()}
-    if table.grid:
-        grid = config["scale"].get("grid", {})
-        usual |= {f"dataset.n={grid.get('n')}", f"metric.runs={grid.get('runs')}"}
-    found += [option for option, values in counts.items() if option not in usual and len(values) == 1]
-    return " ".join(found)
-
-
-def _recipe(identity: Mapping[str, Any]) -> list[str]:
-    """The overrides that train such an f."""
-    recipe = identity["training"]
-    found = [f"training.{name}={recipe[name]}" for name in RECIPE if name in recipe]
-    # tables have cells without such a training too, whose settings know no start
-    found += ["++training.start=FILE"] if recipe.get("start") else []
-    images = identity["data"][0]
-    return found + ([f"dataset.train_n={images}"] if images else [])
-
-
 def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[str]:
     """A line of the table: as many entries as `HEADINGS`. told: the options of the section."""
     reported = reported_text(cell.reported)
     if cell.quoted:
         known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
         later = f"`training={cell.training}` would measure it" if known else ""
-        return [cell.row, cell.column, reported, "quoted", later, *[""] * 5]
+        return [cell.row, cell.column, reported, instead(table, cell), later, *[""] * 5]
     record = section.records.get((cell.row, cell.column))
     if record is None:
         return [cell.row, cell.column, reported, "", f"`{command(table, cell, told)}`", *[""] * 5]

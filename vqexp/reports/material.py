@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqexp.reports.caveats import brittle
 from vqexp.reports.claims import Verdict, judge
 from vqexp.reports.draw import draw
 from vqexp.reports.figure import Figure, all_figures
 from vqexp.reports.gather import (
     Record,
     Section,
-    by_table,
+    by_settings,
     figure_points,
     measured_points,
     reported_points,
@@ -26,11 +27,15 @@ from vqexp.reports.table import Cell, Table, all_tables
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of a paper: what the measured values say of it, and what the paper's own do."""
+    """A claim of a paper: what the measured values say of it, and what the paper's own do.
+
+    ours: no paper says it; it is a check of ours.
+    """
 
     source: str
     measured: Verdict
     own: Verdict
+    ours: bool
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,11 @@ class Material:
 
 def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
     """Read the tables' and figures' configs, match the records to them, and draw into `folder`/figures."""
-    grouped = by_table(records)
-    entries = [Entry(table, sections(table, grouped.get(table.name, []))) for table in all_tables()]
+    grouped = by_settings(records)
+    entries = [Entry(table, sections(table, grouped)) for table in all_tables()]
     figures = all_figures()
     own = {figure.table.name: figure.table for figure in figures if figure.table}
-    of_figures = {name: Entry(table, sections(table, grouped.get(name, []))) for name, table in own.items()}
+    of_figures = {name: Entry(table, sections(table, grouped)) for name, table in own.items()}
     measured: dict[str, list[Point]] = {}
     reported: dict[str, list[Point]] = {}
     for entry in [*entries, *of_figures.values()]:
@@ -89,8 +94,14 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
         drawn.append(Drawn(figure, cells, _files(figure, measured[figure.name], store, folder / "figures")))
     claimed = [(e.table.name, e.table.source, claim) for e in entries for claim in e.table.claims]
     claimed += [(figure.name, figure.source, claim) for figure in figures for claim in figure.claims]
+    known = brittle(records)
     claims = [
-        Claim(source, judge(claim, name, measured), judge(claim, name, reported))
+        Claim(
+            source,
+            judge(claim, name, measured, known),
+            judge(claim, name, reported),
+            claim.get("ours", False),
+        )
         for name, source, claim in claimed
     ]
     return Material(entries, drawn, claims)
@@ -112,6 +123,12 @@ def _files(figure: Figure, points: Sequence[Point], store: Path, folder: Path) -
 def _copied(path: Path, to: Path) -> Path:
     to.write_bytes(path.read_bytes())
     return to
+
+
+def instead(table: Table, cell: Cell) -> str:
+    """What stands in place of a measurement in a row that is not run: `quoted`, or the row's `quoted_as`."""
+    row = next(row for row in table.rows if row["label"] == cell.row)
+    return str(row.get("quoted_as", "quoted"))
 
 
 def command(table: Table, cell: Cell, options: str) -> str:

@@ -9,7 +9,8 @@ from matplotlib import pyplot as plt
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from vqexp.config import CONF, build, resolved
+from vqexp.components import build
+from vqexp.config import CONF, resolved
 from vqexp.defenses import Draw
 from vqexp.pipeline import prepare
 from vqexp.pipeline.stages import Stages

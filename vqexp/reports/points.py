@@ -1,17 +1,23 @@
 """Numbers with their place in a table or figure: what claims compare and figures draw."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vqexp.errors import require
+from vqexp.reports.caveats import cut_down, f_of
+from vqexp.reports.outcomes import Outcomes, outcomes_of
 from vqexp.reports.summary import scale_of
 from vqexp.reports.table import Cell
 
 
 @dataclass(frozen=True)
 class Point:
-    """One number, in percent if it is a share, with its interval [low, high]; n images, 0 if reported."""
+    """One number, in percent if it is a share, with its interval [low, high]; n images, 0 if reported.
+
+    outcomes: how each image fared, where that is known. f, cut: the classifier's key, and how its training
+    was cut down, nothing where it was not.
+    """
 
     series: str
     panel: str
@@ -21,6 +27,21 @@ class Point:
     low: float
     high: float
     n: int = 0
+    outcomes: Outcomes | None = field(default=None, compare=False, repr=False)
+    f: str = ""
+    cut: str = ""
+
+    def minus(self, other: "Point") -> tuple[float, float]:
+        """A 95 % interval of this value less the other.
+
+        Image by image where both were measured on the same images and it is known how each fared; else from
+        end to end of the two intervals, as of independent samples.
+        """
+        apart = self.outcomes.less(other.outcomes) if self.outcomes and other.outcomes else None
+        if apart is None:
+            return self.low - other.high, self.high - other.low
+        low, high = apart.interval()
+        return 100 * low, 100 * high
 
 
 def measured_point(cell: Cell, record: Mapping[str, Any]) -> Point | None:
@@ -31,8 +52,19 @@ def measured_point(cell: Cell, record: Mapping[str, Any]) -> Point | None:
     scale = scale_of(estimate)
     # an interval may be unknown, as of a single image
     low, high = (scale * (estimate["mean"] if bound is None else bound) for bound in estimate["ci95"])
-    value = scale * estimate["mean"]
-    return Point(cell.series, cell.panel, cell.x, cell.column, value, low, high, estimate["n"])
+    return Point(
+        cell.series,
+        cell.panel,
+        cell.x,
+        cell.column,
+        scale * estimate["mean"],
+        low,
+        high,
+        estimate["n"],
+        outcomes_of(record, cell.metric),
+        f_of(record),
+        cut_down(record),
+    )
 
 
 def reported_point(cell: Cell) -> Point | None:
@@ -80,15 +112,17 @@ def _column(points: Sequence[Point], column: str) -> list[Point]:
     for point in _column(points, name):
         right = less.get((point.series, point.panel, point.x))
         if right is not None:
-            bounds = point.low - right.high, point.high - right.low
+            low, high = point.minus(right)
+            ours, theirs = point.outcomes, right.outcomes
             found.append(
                 replace(
                     point,
                     column=column,
                     value=point.value - right.value,
-                    low=bounds[0],
-                    high=bounds[1],
+                    low=low,
+                    high=high,
                     n=min(point.n, right.n),
+                    outcomes=ours.less(theirs) if ours and theirs else None,
                 )
             )
     return found

@@ -10,8 +10,9 @@ from vqexp.errors import ConfigError
 from vqexp.reports import html, latex, markdown
 from vqexp.reports.audit import load_audit
 from vqexp.reports.audit_curves import draw_curves
-from vqexp.reports.audit_page import all_audits, audit_page, headline
-from vqexp.reports.gather import Record, Section, classifier_name
+from vqexp.reports.audit_page import audit_page, command_of
+from vqexp.reports.audit_result import all_audits
+from vqexp.reports.gather import Record, classifier_name
 from vqexp.reports.kept import (
     AUDITS,
     RECORDS,
@@ -21,7 +22,8 @@ from vqexp.reports.kept import (
     measurements,
     records_file,
 )
-from vqexp.reports.material import gather
+from vqexp.reports.material import Entry, gather
+from vqexp.reports.standing import headline
 from vqexp.reports.summary import scale_of
 from vqexp.reports.table import AUDIT, read_settings
 from vqexp.store import Store, write_atomically
@@ -41,7 +43,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     texts: dict[str, str] = {}
     entries = [*material.tables, *(e for drawn in material.figures for e in drawn.entries)]
     for entry in entries:
-        frame = table_frame(entry.sections)
+        frame = table_frame(entry)
         if len(frame):
             texts[f"{entry.table.name}.csv"] = frame.to_csv(index=False)
     for entry in material.tables:
@@ -64,31 +66,32 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
 
 def _audits(records: Sequence[Record], store: Store, folder: Path) -> tuple[dict[str, AuditPage], list[Path]]:
     """All audits by name, and the curves drawn; a kept one stays until as many rows were run anew."""
-    audits, drawn = kept_audits(folder), []
     audit = load_audit(read_settings(CONF / "table" / f"{AUDIT}.yaml"))
-    for name, (result, command) in all_audits(audit, records, store).items():
+    audits, drawn = kept_audits(folder, audit), []
+    for name, result in all_audits(audit, records, store).items():
         rows = len(result.findings)
         if name in audits and audits[name].rows > rows:
             continue
         curves = draw_curves(result, folder / "audits" / name)
         drawn += curves
-        text = audit_page(result, command, f"{name}.png" if curves else None)
+        text = audit_page(result, command_of(audit, result), f"{name}.png" if curves else None)
         audits[name] = AuditPage(headline(result), text, rows)
     return dict(sorted(audits.items())), drawn
 
 
-def table_frame(sections: Sequence[Section]) -> pd.DataFrame:
+def table_frame(entry: Entry) -> pd.DataFrame:
     """One line a metric of a measured cell, with provenance; shares are fractions in [0, 1].
 
     `own` is true of the metric that the column is about; the run measured the others beside it.
     """
     rows = []
-    for section in sections:
+    cells = {(cell.row, cell.column): cell for cell in entry.table.cells()}
+    for section in entry.sections:
         for (row, column), record in sorted(section.records.items()):
-            claim, provenance = record["reported"], record["provenance"]
+            cell, provenance = cells[row, column], record["provenance"]
             for name, estimate in record["metrics"].items():
-                own = name == claim["metric"]
-                is_claim = own and claim["mean"] is not None
+                own = name == cell.metric
+                reported = cell.reported[0] / scale_of(estimate) if own and cell.reported else None
                 rows.append(
                     {
                         "classifier": classifier_name(record),
@@ -96,7 +99,7 @@ def table_frame(sections: Sequence[Section]) -> pd.DataFrame:
                         "column": column,
                         "metric": name,
                         "own": own,
-                        "reported": claim["mean"] / scale_of(estimate) if is_claim else None,
+                        "reported": reported,
                         "mean": estimate["mean"],
                         "std": estimate["std"],
                         "ci95_low": estimate["ci95"][0],

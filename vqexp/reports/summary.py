@@ -53,6 +53,7 @@ TITLES = {
 }
 
 
+NORMS = {"linf": "l-inf", "l2": "l2", None: "l-inf"}
 PAPERS_NAMES = {"PRD": "pRD", "SwRD": "swRD"}  # of the defenses that Python's style spells otherwise
 
 
@@ -60,6 +61,11 @@ def defense_name(config: Mapping[str, Any]) -> str:
     """A defense as its paper spells it, from its settings in a record."""
     name = config["_target_"].rsplit(".", 1)[-1]
     return PAPERS_NAMES.get(name, name)
+
+
+def settings_of(config: Mapping[str, Any]) -> str:
+    """A component's settings in a record as text: `s=3, k=25`."""
+    return ", ".join(f"{name}={value}" for name, value in config.items() if name != "_target_")
 
 
 def value(estimate: Mapping[str, Any]) -> str:
@@ -114,7 +120,7 @@ def size_of(eps: float) -> str:
 
 
 def provenance(records: Collection[Mapping[str, Any]]) -> str:
-    """Commits, devices, versions, dates, and how far an attack ever left the ball or the box."""
+    """Versions, commits, devices, dates, and how far an attack ever left the ball or the box."""
     found = [record["provenance"] for record in records]
     commits = sorted({f"{p['commit'][:10]}{' (dirty)' if p['dirty'] else ''}" for p in found if p["commit"]})
     dates = sorted(p["date"][:10] for p in found)
@@ -122,10 +128,22 @@ def provenance(records: Collection[Mapping[str, Any]]) -> str:
     restored = sum("restored_from" in p for p in found)
     told = f" Of {len(found)} records {restored} are put together again from the CSV." if restored else ""
     return (
-        f"Commit {', '.join(commits)}; {', '.join(sorted({p['device'] for p in found}))}; "
+        f"Commit {', '.join(commits)}; {_versions(found)}{', '.join(sorted({p['device'] for p in found}))}; "
         f"torch {', '.join(sorted({p['libraries']['torch'] for p in found}))}; {dates[0]} to {dates[-1]}; "
         f"largest violation of the ball or the box {worst:.1e}.{told}"
     )
+
+
+def _versions(found: Collection[Mapping[str, Any]]) -> str:
+    """`vqexp 0.1.0; stages attack 3, metric 1 and 2; `, of records that know them."""
+    packages = sorted({p["version"] for p in found if p.get("version")})
+    stages: dict[str, set[int]] = {}
+    for p in found:
+        for group, number in p.get("versions", {}).items():
+            stages.setdefault(group, set()).add(number)
+    text = f"vqexp {', '.join(packages)}; " if packages else ""
+    told = [f"{group} {' and '.join(map(str, sorted(numbers)))}" for group, numbers in sorted(stages.items())]
+    return text + (f"stages {', '.join(told)}; " if told else "")
 
 
 def in_low_precision(record: Mapping[str, Any]) -> bool:
@@ -143,7 +161,9 @@ def print_summary(record: dict[str, Any], path: Any) -> None:
     """The record's main figures, and as the last line `record: PATH`."""
     config = record["config"]
     attack = config["attack"]["_target_"].rsplit(".", 1)[-1]
-    attack += f" at eps {size_of(config['attack']['eps'])}" if "eps" in config["attack"] else ""
+    if "eps" in config["attack"]:
+        norm = NORMS.get(config["attack"].get("norm"), "")
+        attack += f", {norm}, eps {size_of(config['attack']['eps'])}"
     table = Table(
         title=f"{config['dataset']['name']}: {defense_name(config['defense'])} against {attack}",
         title_justify="left",

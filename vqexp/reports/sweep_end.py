@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vqexp.reports.caveats import brittle
 from vqexp.reports.claims import Verdict, judge
 from vqexp.reports.figure import Figure
 from vqexp.reports.gather import figure_points, with_quoted
+from vqexp.reports.outcomes import with_outcomes
 from vqexp.reports.points import Point, measured_point
 from vqexp.reports.table import Cell, Table, print_table
+from vqexp.store import Store
 
 SMOKE_NOTE = "scale=smoke: a check of the machinery, no measurement"
 
@@ -26,7 +29,11 @@ def finish(
     In smoke runs under figures/smoke, and where not all rows were wanted under figures/part, so that a part
     never stands for the whole. places: (table, cell, path of its record).
     """
-    records: dict[str, Mapping[str, Any]] = {path: json.loads(Path(path).read_text()) for *_, path in places}
+    store = Store(root)
+    records: dict[str, Mapping[str, Any]] = {
+        path: with_outcomes(json.loads(Path(path).read_text()), store)
+        for path in dict.fromkeys(path for *_, path in places)
+    }
     points: dict[str, list[Point]] = {}
     for table in tables:
         own = [(cell, path) for other, cell, path in places if other is table]
@@ -37,7 +44,7 @@ def finish(
     if figure is not None:
         points[figure.name] = figure_points(figure, points)
         named += [(figure.name, claim) for claim in figure.claims]
-    verdicts = [judge(claim, name, points) for name, claim in named]
+    verdicts = [judge(claim, name, points, brittle(records.values())) for name, claim in named]
     if smoke:
         print(SMOKE_NOTE)
     else:
@@ -76,4 +83,5 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
         if verdict.held is None:
             continue
         counts = f" ({verdict.good} of {verdict.total} comparisons)" if verdict.total else ""
-        print(f"{verdict.word}{counts}: {verdict.text} ({verdict.place})")
+        told = "".join(f"; {text}" for text in verdict.beside)
+        print(f"{verdict.word}{counts}{told}: {verdict.text} ({verdict.place})")

@@ -133,10 +133,12 @@ class TableSweeper(CheckedSweeper):
     def preview(self, jobs: list[list[str]], cache: Cache) -> None:
         """Print every cell with its reported value, and whether there is a record of it."""
         assert self.plan is not None
-        cached = [cache.has(resolved(self.compose(job))) for job in jobs]
+        configs = [resolved(self.compose(job)) for job in jobs]
         for table in self.tables:
-            places = [(cell, cached[job]) for own, cell, job in self.plan.places if own is table]
-            print_preview(table, [cell for cell, _ in places], [has for _, has in places])
+            cells = [(cell, configs[job]) for own, cell, job in self.plan.places if own is table]
+            print_preview(
+                table, [cell for cell, _ in cells], [cache.state(cell, config) for cell, config in cells]
+            )
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the cells, then show them beside what was reported, and draw."""

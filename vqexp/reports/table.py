@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,12 @@ class Cell:
         return [override for override in self.overrides if not override.startswith("reported=")]
 
     @property
+    def dataset(self) -> str:
+        """Its name."""
+        chosen = [text.partition("=")[2] for text in self.overrides if text.startswith("dataset=")]
+        return chosen[-1] if chosen else "digits"
+
+    @property
     def setup(self) -> tuple[str, ...]:
         """Dataset and, where the cell names one, classifier: cells that can share an f.
 
@@ -81,6 +89,10 @@ class Table:
 
     def cells(self, *, quoted: bool = False) -> list[Cell]:
         """The cells to run, column by column; with `quoted` also those that are not run."""
+        return [cell for cell in self._wanted_cells if quoted or not cell.quoted]
+
+    @cached_property
+    def _wanted_cells(self) -> list[Cell]:
         cells = []
         for name, column in self.columns.items():
             if self.only_columns is not None and name not in self.only_columns:
@@ -90,9 +102,7 @@ class Table:
                     continue
                 if "reported" in row and column.get("reported_as", name) not in row["reported"]:
                     continue
-                cell = self._cell(row, name, column)
-                if quoted or not cell.quoted:
-                    cells.append(cell)
+                cells.append(self._cell(row, name, column))
         return cells
 
     def _wanted(self, label: str) -> bool:
@@ -162,6 +172,11 @@ def check_parts(name: str, parts: Iterable[str], labels: Collection[str]) -> Non
 
 def read_settings(path: Path) -> dict[str, Any]:
     """A table's or figure's config as plain data, apart from its choice of a sweeper."""
+    return deepcopy(_settings_of(path, path.stat().st_mtime_ns))
+
+
+@cache
+def _settings_of(path: Path, mtime_ns: int) -> dict[str, Any]:
     settings = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(settings, dict)
     return {str(name): value for name, value in settings.items() if name != "defaults"}

@@ -1,0 +1,132 @@
+"""What stands beside the verdict on a claim, and which claims are no paper's or not judged."""
+
+import pytest
+
+from vqexp.config import CONF
+from vqexp.reports.caveats import brittle, cut_down, f_of
+from vqexp.reports.claims import judge
+from vqexp.reports.figure import all_figures
+from vqexp.reports.gather import reported_points
+from vqexp.reports.markdown import table_page
+from vqexp.reports.material import Entry
+from vqexp.reports.points import Point
+from vqexp.reports.table import all_tables, read_table
+
+TABLES = {table.name: table for table in all_tables()}
+REPORTED = {name: reported_points(table) for name, table in TABLES.items()}
+KNOWS = {claim["text"]: claim for claim in TABLES["vq_table5"].claims}
+
+
+def point(series="a", value=50.0, n=100, f="f", cut=""):
+    return Point(series, "", None, "robust", value, value - 1, value + 1, n, f=f, cut=cut)
+
+
+def judged(*points, known=None, **more):
+    claim = {"text": "", "place": "", "check": "above", "bound": 10, "of": {}, **more}
+    return judge(claim, "own", {"own": points}, known)
+
+
+def test_few_images_a_brittle_f_and_a_short_training_are_said():
+    assert judged(point()).caveats == ()
+    assert judged(point(n=8), point(n=29), point(n=30)).caveats == ("few images: n 8 to 29",)
+    known = {"f": "which is brittle"}
+    assert judged(point(), known=known).caveats == ("rests on one f, which is brittle",)
+    both = judged(point(), point(f="g"), known=known)
+    assert both.caveats == ("partly rests on one f, which is brittle",)
+    assert judged(point(f="g"), known=known).caveats == ()
+    short = "f was trained for 1 of 200 epochs"
+    assert judged(point(cut=short), point(cut=short)).caveats == (short,)
+    assert judged(known=known).caveats == ()  # nothing was measured
+
+
+def record(**classifier):
+    return {
+        "classifier": {"_target_": "f", **classifier},
+        "config": {
+            "dataset": {"standard": {"epochs": 200}},
+            "defense": {"_target_": "vqexp.defenses.Contrast", "low": 0.1, "high": 0.9},
+        },
+        "metrics": {
+            "natural_accuracy": {"mean": 0.096},
+            "undefended_natural_accuracy": {"mean": 0.996},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("classifier", "text"),
+    [
+        ({"checkpoint": "0123"}, ""),
+        ({"training": {"epochs": 200}, "data": [None, 0, ""]}, ""),
+        ({"training": {"epochs": 5}, "data": [None, 0, ""]}, "f was trained for 5 of 200 epochs"),
+        (
+            {"training": {"epochs": 1}, "data": [15000, 0, ""]},
+            "f was trained for 1 of 200 epochs on 15000 images",
+        ),
+    ],
+)
+def test_a_training_that_is_cut_down(classifier, text):
+    assert cut_down(record(**classifier)) == text
+
+
+def test_brittle_is_an_f_that_loses_most_to_contrast_alone():
+    bad, good = record(checkpoint="a"), record(checkpoint="b")
+    good["metrics"]["natural_accuracy"] = {"mean": 0.6}
+    found = brittle([bad, good])
+    assert list(found) == [f_of(bad)]
+    assert "10 % of clean images right in 0.1..0.9" in found[f_of(bad)]
+    other = record(checkpoint="c")
+    other["config"]["defense"] = {"_target_": "vqexp.defenses.PRD"}
+    assert brittle([other]) == {}
+
+
+def test_a_claim_that_hangs_on_a_choice_of_ours_is_not_judged():
+    found = judged(point(), hangs_on="the regularization")
+    assert (found.word, found.told) == ("not judged", "held")
+    assert found.beside == ("hangs on the regularization",)
+
+
+@pytest.mark.parametrize("name", ["vq_figure8", "arxiv_figure6"])
+def test_the_order_of_divergences_is_not_judged(name):
+    (figure,) = [figure for figure in all_figures() if figure.name == name]
+    words = {claim["text"]: judge(claim, name, {}).word for claim in figure.claims}
+    assert words["at the smallest eps RandDisc has the lowest divergence"] == "not judged"
+    assert words["at the largest eps pRD and swRD have a lower divergence than RandDisc"] == "not judged"
+    assert words["the second term is negligible, about 1e-5"] == "not measured"
+
+
+def test_who_knows_the_defense_is_reported_to_be_weaker():
+    """Contradictions of the journal's Tables 2, 3 and 4 with Table 5."""
+    ours = [claim for claim in TABLES["vq_table5"].claims if claim.get("ours")]
+    found = {claim["text"]: judge(claim, "vq_table5", REPORTED) for claim in ours}
+    assert len(found) == 7
+    assert {verdict.word for verdict in found.values()} == {"did not hold"}
+    for numbers in (("27.41", "16.52"), ("17.58", "8.55"), ("49.21", "43.64"), ("67.12", "62.36")):
+        assert any(all(number in verdict.worst for number in numbers) for verdict in found.values())
+
+
+def test_the_words_of_section_7_3_hold_by_the_papers_own_numbers():
+    for word, count in (("but slightly", 5), ("satisfactory", 3)):
+        claims = [claim for text, claim in KNOWS.items() if word in text]
+        assert len(claims) == count
+        assert {judge(claim, "vq_table5", REPORTED).word for claim in claims} == {"held"}
+
+
+def test_slightly_is_at_most_10_points():
+    claim = next(claim for text, claim in KNOWS.items() if text.startswith("PGD that knows pRD"))
+    own = {"series": "pRD (s=2, k=25)", "panel": "", "x": None}
+    ignores = Point(**own, column="pgd", value=60, low=59, high=61, n=100)
+    for value, word in ((58, "held"), (50.5, "undecided"), (30, "did not hold")):
+        knows = Point(**own, column="ste_pgd", value=value, low=value - 1, high=value + 1, n=100)
+        assert judge(claim, "vq_table5", {"vq_table5": [knows], "vq_table2": [ignores]}).word == word
+
+
+def test_what_the_paper_ran_itself_is_not_quoted():
+    for name, labels in (("arxiv_table1", ("Fast AdvT", "MART", "TRADES")), ("arxiv_table3", ("TRADES",))):
+        lines = table_page(Entry(TABLES[name], [])).splitlines()
+        for label in labels:
+            own = [line for line in lines if line.startswith(f"| {label} |")]
+            assert own
+            assert all("| the paper's own run, not repeated here |" in line for line in own)
+    others = table_page(Entry(read_table(CONF / "table" / "vq_table1.yaml"), [])).splitlines()
+    assert all("| quoted |" in line for line in others if line.startswith("| A5/O |"))

@@ -1,0 +1,120 @@
+"""A record fills a cell because its settings are the cell's: labels are words for people."""
+
+import gzip
+import json
+from dataclasses import replace
+
+import pytest
+
+from vqexp import results
+from vqexp.config import CONF
+from vqexp.reports.figure import all_figures
+from vqexp.reports.fill import fills, settings_key
+from vqexp.reports.gather import by_settings, sections
+from vqexp.reports.table import all_tables, read_table
+
+PUBLISHED = CONF.parent / "results" / "records.jsonl.gz"
+TABLE = read_table(CONF / "table" / "vq_table2.yaml")
+
+
+@pytest.fixture(scope="module")
+def published():
+    return results.records(PUBLISHED)
+
+
+@pytest.fixture(scope="module")
+def record(published):
+    """That of a row with swRD under PGD."""
+    cell = next(cell for cell in TABLE.cells() if (cell.row, cell.column) == ("swRD (s=3, k=25)", "pgd"))
+    return cell, next(record for record in published if fills(cell.settings, record))
+
+
+def test_every_published_record_fills_the_cell_that_it_was_made_for(published):
+    """By its settings, old records and younger settings too; a sample of the cells, for time."""
+    tables = [*all_tables(), *(figure.table for figure in all_figures() if figure.table)]
+    cells = {(table.name, cell.row, cell.column): cell for table in tables for cell in table.cells()}
+    checked = 0
+    for record in published[::11]:
+        made_for = tuple(record["reported"][name] for name in ("table", "row", "column"))
+        if made_for in cells:
+            assert fills(cells[made_for].settings, record), made_for
+            checked += 1
+    assert checked > 60
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "defense.k=26",
+        "defense.sigma=0.02",
+        "attack.eps=0.05",
+        "attack.steps=21",
+        "adversary=ste",
+        "attack=fgsm",
+    ],
+)
+def test_another_setting_empties_the_cell(record, setting):
+    cell, found = record
+    assert fills(cell.settings, found)
+    assert not fills([*cell.settings, setting], found)
+
+
+def test_images_runs_and_seed_of_the_defense_may_differ(record):
+    cell, found = record
+    assert fills(
+        [*cell.settings, "dataset.n=7", "metric.runs=2", "attack.batch_size=3", "defense.seed=5"], found
+    )
+
+
+def test_what_the_cell_says_of_f_must_hold(record):
+    cell, found = record
+    assert fills([*cell.settings, "classifier=resnet18", "training=standard"], found)
+    for other in (
+        "classifier=wrn28_10",
+        "training=quantized",
+        "precision=bfloat16",
+        "classifier.mean=[1,2,3]",
+    ):
+        assert not fills([*cell.settings, other], found)
+
+
+def test_a_setting_younger_than_the_record_counts_as_its_default(record):
+    _, found = record
+    old = json.loads(json.dumps(found))
+    del old["config"]["attack"]["restarts"]
+    assert settings_key(old["config"]) == settings_key(found["config"])
+    assert not fills([*record[0].settings, "attack.restarts=2"], old)
+    del old["config"]["attack"]["steps"]  # which has no default
+    assert settings_key(old["config"]) != settings_key(found["config"])
+
+
+def test_labels_decide_nothing(published):
+    """A row by another name keeps its number; a row with other settings loses it."""
+    records = by_settings(published)
+
+    def measured(label, overrides):
+        rows = [
+            {**row, "label": label, "overrides": overrides} if row["label"] == "swRD (s=3, k=25)" else row
+            for row in TABLE.rows
+        ]
+        (best, *_) = sections(replace(TABLE, rows=rows), records)
+        return best.records.get((label, "pgd"))
+
+    own = ["defense=swrd", "defense.s=3", "defense.k=25"]
+    before = measured("swRD (s=3, k=25)", own)
+    assert before is not None
+    assert measured("swRD  with s 3, k 25", own)["key"] == before["key"]
+    assert measured("swRD (s=3, k=25)", [*own[:2], "defense.k=26"]) is None
+
+
+def test_dry_run_knows_the_published_records(vqexp):
+    rows = '["swRD (s=3, k=25)"]'
+    status, out, err = vqexp("-m", "table=vq_table2", f"table.only_rows={rows}", "dry_run=true")
+    assert (status, err) == (0, "")
+    assert "0 of 3 cells cached, 3 measured otherwise" in " ".join(out.split())
+    assert "resnet18, checkpoint" in " ".join(out.split())
+
+
+def test_published_records_are_whole():
+    lines = gzip.decompress(PUBLISHED.read_bytes()).decode().splitlines()
+    assert len(lines) == len({json.loads(line)["key"] for line in lines}) > 800
