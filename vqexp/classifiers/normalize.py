@@ -28,7 +28,7 @@ class Normalized(nn.Module):
         channels: int | None = None,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.training = network, network.training
         self.register_buffer("mean", _per_channel("mean", 0.0 if mean is None else mean, channels), False)
         self.register_buffer("std", _per_channel("std", 1.0 if std is None else std, channels), False)
         require((self.std > 0).all(), "classifier.std must be positive")

@@ -14,7 +14,7 @@ class BFloat16(nn.Module):
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.classifier, self.training = classifier, classifier.training
 
     def forward(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, torch.bfloat16):
