@@ -1,21 +1,19 @@
 """One run's components, built and checked against each other before any work starts."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.classifiers import PRECISIONS, Normalized, load_checkpoint
-from vqexp.components import EXECUTION, Component, component, is_ours, target_of
-from vqexp.config import CONF, resolved
+from vqexp.components import EXECUTION, target_of
+from vqexp.config import resolved
 from vqexp.data import Dataset
 from vqexp.data.split import sha256_of_file
 from vqexp.defenses import Defense, adapted, generators_kept, seed_generators
@@ -23,13 +21,12 @@ from vqexp.errors import ConfigError, SenselessError, check_number, one_of, requ
 from vqexp.keys import seed_of
 from vqexp.loggers import Logger
 from vqexp.metrics import Metric
+from vqexp.pipeline.parts import NETWORK, group_component, network
 from vqexp.sources import source_of
 from vqexp.store import Store
 from vqexp.training import Standard
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "logger")
-BATCH = 100  # images a chunk, for an attack that is not ours
-NETWORK = ("mean", "std", "checkpoint")  # settings of a classifier around its network
 
 
 @dataclass
@@ -96,14 +93,6 @@ class Experiment:
         return classifier
 
 
-def network(config: Mapping[str, Any]) -> Component:
-    """The classifier's component, without what stands around the network."""
-    settings = {name: value for name, value in config["classifier"].items() if name not in NETWORK}
-    dataset = config["dataset"]
-    offered = {"shape": dataset["shape"], "num_classes": dataset["num_classes"]}
-    return component("classifier", settings, offered=offered)
-
-
 def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     """Build and check all components; nothing is computed, and nothing written but, at last, the store.
 
@@ -114,7 +103,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     one_of("precision", plain["precision"], PRECISIONS)
     root = plain["store"]["root"]
     require(root, "store.root is empty; name a writable folder")
-    components = {name: _component(name, plain) for name in GROUPS}
+    components = {name: group_component(name, plain) for name in GROUPS}
     plain |= {name: part.settings for name, part in components.items()}
     parts = {name: part.make() for name, part in components.items()}
     require(
@@ -162,7 +151,7 @@ def _source(config: dict[str, Any]) -> dict[str, Any]:
     trained = checkpoint == "auto" and config["classifier"].get("weights") is None
     training = None
     if trained:
-        part = _component("training", config)
+        part = group_component("training", config)
         config["training"], training = part.settings, part.make()
     return {"training": training, "checkpoint": None if checkpoint == "auto" else Path(checkpoint)}
 
@@ -171,7 +160,7 @@ def _sources_of_f(experiment: Experiment) -> dict[str, dict[str, Any]]:
     """The sources of classifier and training, where they are not ours."""
     parts = [network(experiment.config)]
     if experiment.training is not None:
-        parts.append(_component("training", experiment.config))
+        parts.append(group_component("training", experiment.config))
     return {part.group: found for part in parts if (found := source_of(part))}
 
 
@@ -244,30 +233,6 @@ def _check_radius(experiment: Experiment) -> None:
         f"attack.eps is {eps:g}; it must be at most {most:.4g}, the {norm} width of [0, 1] images; "
         f"did you mean attack.eps={eps:g}/255, that is, attack.eps='${{div:{eps:g},255}}'?",
     )
-
-
-def _component(name: str, config: Mapping[str, Any]) -> Component:
-    """A group's component; a target that is not ours is offered what the run knows."""
-    settings, dataset = config[name], config["dataset"]
-    require(isinstance(settings, Mapping), f"{name} is {settings!r}; choose one with {name}=NAME")
-    offered: dict[str, Any] = {}
-    if name == "attack" and not is_ours(settings.get("_target_")):
-        norm = settings.get("norm", "linf")
-        radius = dataset.get("eps_l2" if norm == "l2" else "eps")
-        offered = {"eps": radius, "norm": norm, "batch_size": BATCH, "cost": "light"}
-    if name == "adversary":
-        offered = {"cost": "single"}
-    if name == "defense":
-        offered = {"seed": config["seed"]}
-    if name == "training" and not is_ours(settings.get("_target_")):
-        offered = dict(dataset.get("standard", {}))
-    return component(name, settings, offered=offered, known=_presets() if name == "dataset" else ())
-
-
-@cache
-def _presets() -> frozenset[str]:
-    """Names of the settings that datasets hold for other groups, too."""
-    return frozenset(str(name) for path in (CONF / "dataset").glob("*.yaml") for name in OmegaConf.load(path))
 
 
 def _device(name: str) -> torch.device:

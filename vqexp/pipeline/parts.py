@@ -1,0 +1,46 @@
+"""The component of each group of a run: a target that is not ours is offered what the run knows."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from vqexp.components import Component, component, is_ours
+from vqexp.config import CONF
+from vqexp.errors import require
+
+BATCH = 100  # images a chunk, for an attack that is not ours
+NETWORK = ("mean", "std", "checkpoint")  # settings of a classifier around its network
+
+
+def network(config: Mapping[str, Any]) -> Component:
+    """The classifier's component, without what stands around the network."""
+    settings = {name: value for name, value in config["classifier"].items() if name not in NETWORK}
+    dataset = config["dataset"]
+    offered = {"shape": dataset["shape"], "num_classes": dataset["num_classes"]}
+    return component("classifier", settings, offered=offered)
+
+
+def group_component(name: str, config: Mapping[str, Any]) -> Component:
+    """A group's component; a target that is not ours is offered what the run knows."""
+    settings, dataset = config[name], config["dataset"]
+    require(isinstance(settings, Mapping), f"{name} is {settings!r}; choose one with {name}=NAME")
+    offered: dict[str, Any] = {}
+    if name == "attack" and not is_ours(settings.get("_target_")):
+        norm = settings.get("norm", "linf")
+        radius = dataset.get("eps_l2" if norm == "l2" else "eps")
+        offered = {"eps": radius, "norm": norm, "batch_size": BATCH, "cost": "light"}
+    if name == "adversary":
+        offered = {"cost": "single"}
+    if name == "defense":
+        offered = {"seed": config["seed"]}
+    if name == "training" and not is_ours(settings.get("_target_")):
+        offered = dict(dataset.get("standard", {}))
+    return component(name, settings, offered=offered, known=_presets() if name == "dataset" else ())
+
+
+@cache
+def _presets() -> frozenset[str]:
+    """Names of the settings that datasets hold for other groups, too."""
+    return frozenset(str(name) for path in (CONF / "dataset").glob("*.yaml") for name in OmegaConf.load(path))
