@@ -34,12 +34,12 @@ def test_every_published_record_fills_the_cell_that_it_was_made_for(published):
     tables = [*all_tables(), *(figure.table for figure in all_figures() if figure.table)]
     cells = {(table.name, cell.row, cell.column): cell for table in tables for cell in table.cells()}
     checked = 0
-    for record in published[::11]:
+    for record in published[::6]:
         made_for = tuple(record["reported"][name] for name in ("table", "row", "column"))
         if made_for in cells:
             assert fills(cells[made_for].settings, record), made_for
             checked += 1
-    assert checked > 60
+    assert checked > 50
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_dry_run_knows_the_published_records(vqexp):
 
 def test_published_records_are_whole():
     lines = gzip.decompress(PUBLISHED.read_bytes()).decode().splitlines()
-    assert len(lines) == len({json.loads(line)["key"] for line in lines}) > 800
+    assert len(lines) == len({json.loads(line)["key"] for line in lines}) > 350
