@@ -30,7 +30,7 @@ FREE = {
 }
 F = ("classifier", "training", "precision")  # what a cell may say of f, beside the kind of its training
 DIGITS = 12
-REFERENCE = re.compile(r"[{,]([a-z_]+)[.}]")  # the group that an interpolation names
+REFERENCE = re.compile(r"[{,:]([a-z_]+)[.}]")  # the group that an interpolation names
 
 
 def settings_key(config: Mapping[str, Any]) -> str:
