@@ -344,7 +344,7 @@ def test_restarts_never_lower_the_loss(digits, digit_classifier, norm):
 @settings(max_examples=60, deadline=None)
 @given(
     eps=st.floats(0, 5) | st.sampled_from([0.0, 1e-9, 8 / 255, 1.0]),
-    step=st.floats(0, 100),
+    step=st.floats(0, 1, exclude_min=True),
     norm=st.sampled_from(["linf", "l2"]),
     random_start=st.booleans(),
     steps=st.integers(1, 3),
@@ -468,8 +468,8 @@ BUDGET = {"steps": 3, "step_size": 0.1}
         (PGD, {"eps": float("nan"), **BUDGET}, r"attack\.eps is nan; it must be a number >= 0"),
         (PGD, {**BUDGET, "steps": 0}, r"attack\.steps is 0; it must be an integer >= 1"),
         (PGD, {**BUDGET, "steps": 1.5}, r"attack\.steps is 1\.5; it must be an integer >= 1"),
-        (PGD, {**BUDGET, "step_size": -1}, r"attack\.step_size is -1; it must be a number >= 0"),
-        (PGD, {**BUDGET, "restarts": 0}, r"attack\.restarts is 0; it must be an integer >= 1"),
+        (PGD, {**BUDGET, "step_size": -1}, r"attack\.step_size is -1; it must be a number > 0 and <= 1"),
+        (PGD, {**BUDGET, "restarts": 0}, r"attack\.restarts is 0; it must be an integer >= 1 and <= 1000"),
         (PGD, {**BUDGET, "random_start": "yes"}, r"attack\.random_start is 'yes'; it must be true or false"),
         (PGD, {**BUDGET, "norm": "l7"}, r"attack\.norm is 'l7'; it must be one of linf, l2"),
         (FGSM, {"eps": -1}, r"attack\.eps is -1; it must be a number >= 0"),
