@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from vqexp.errors import ConfigError, WorkError
-from vqexp.store import Artifact, Job, Store, key_of, write_atomically
+from vqexp.keys import key_of
+from vqexp.store import Artifact, Job, Store, write_atomically
 
 
 def artifact(value: float = 1.0) -> Artifact:

@@ -24,7 +24,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vqexp.errors import ConfigError, WorkError
-from vqexp.keys import key_of as key_of
 
 
 @dataclass

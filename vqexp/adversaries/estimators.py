@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.defenses import Defense, Draw, call
+from vqexp.defenses.drawing import name_of
 from vqexp.inputs import check_kept_shape
 
 
@@ -35,5 +36,5 @@ class StraightThrough(Defense):
         """(N, C, H, W) -> g(images), of the same shape."""
         with torch.no_grad():
             output = self.defense(images) if draw is None else call(self.defense, images, draw)
-            check_kept_shape(getattr(self.defense, "name", type(self.defense).__name__), images, output)
+            check_kept_shape(name_of(self.defense), images, output)
         return Forward.apply(images, output)

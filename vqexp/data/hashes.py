@@ -11,8 +11,9 @@ from pathlib import Path
 
 from vqexp.data.split import file_error, read_sha256
 from vqexp.errors import WorkError
+from vqexp.keys import key_of
 from vqexp.progress import stage
-from vqexp.store import key_of, write_atomically
+from vqexp.store import write_atomically
 
 # A file this young, in ns, may change again without a change of its time: some disks keep whole seconds.
 YOUNG = 2 * 10**9

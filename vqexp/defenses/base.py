@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from vqexp.defenses.drawing import Drawing, bound
+from vqexp.defenses.drawing import Drawing, bound, name_of
 from vqexp.defenses.randomness import Draw
 from vqexp.inputs import check_images, check_kept_shape
 
@@ -62,8 +62,7 @@ class Defended(nn.Module):
             with bound(self, draw.resolve(len(images))):
                 return self(images)
         defended = self.defense(images)
-        name = getattr(self.defense, "name", type(self.defense).__name__)
-        check_kept_shape(name, images, defended)
+        check_kept_shape(name_of(self.defense), images, defended)
         return self.classifier(defended)
 
 

@@ -44,6 +44,11 @@ class Drawing(nn.Module):
         return draw
 
 
+def name_of(module: nn.Module) -> str:
+    """What messages call a defense: its own `name`, or its class's."""
+    return str(getattr(module, "name", type(module).__name__))
+
+
 def drawing(model: nn.Module) -> Iterator[Drawing]:
     """The random modules of `model`, in order; not those below such a one, which hands its draw on itself."""
     waiting, seen = [model], set()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.defenses.base import evaluating
-from vqexp.defenses.drawing import call, is_random
+from vqexp.defenses.drawing import call, is_random, name_of
 from vqexp.defenses.foreign import generators_kept, seed_generators
 from vqexp.defenses.randomness import repeated
 from vqexp.inputs import check_finite
@@ -45,11 +45,5 @@ class Sampler:
                     seed_generators(seed_of(self.seed, draw.purpose, numbers.tolist(), ids.tolist()))
                     outputs = call(model, images.repeat(len(numbers), 1, 1, 1), draw)
                 outputs = outputs.unflatten(0, (len(numbers), len(images)))
-                check_finite(outputs, ids, f"what {_name(model)} gives")
+                check_finite(outputs, ids, f"what {name_of(getattr(model, 'defense', model))} gives")
                 yield outputs
-
-
-def _name(model: nn.Module) -> str:
-    """What a message calls the model: its defense, where it has one."""
-    defense = getattr(model, "defense", model)
-    return str(getattr(defense, "name", type(defense).__name__))

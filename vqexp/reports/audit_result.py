@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqexp.errors import WorkError
+from vqexp.keys import key_of
 from vqexp.metrics import Member, WorstCase, worst_case
 from vqexp.reports.audit import KINDS, Audit
 from vqexp.reports.evidence import Check, Finding, evidence
 from vqexp.reports.fill import is_row
 from vqexp.reports.sense import senseless
-from vqexp.store import Store, key_of
+from vqexp.store import Store
 
 
 @dataclass(frozen=True)

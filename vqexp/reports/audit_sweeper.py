@@ -10,12 +10,13 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from vqexp.errors import ConfigError, SenselessError
+from vqexp.keys import key_of
 from vqexp.pipeline import prepare, read_record
 from vqexp.reports.audit import Audit, load_audit
 from vqexp.reports.audit_page import audit_page, read_audit
 from vqexp.reports.sweeper import CheckedSweeper
 from vqexp.reports.table import Cell
-from vqexp.store import Store, key_of, write_atomically
+from vqexp.store import Store, write_atomically
 
 
 class AuditSweeper(CheckedSweeper):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vqexp.store import key_of
+from vqexp.keys import key_of
 
 CONTRAST = "vqexp.defenses.Contrast"  # the cells that measure f alone on images of less contrast
 BRITTLE = 0.5  # f keeps less than this part of its accuracy there

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vqexp.keys import key_of
 from vqexp.reports.figure import Figure, figure_path, read_figure
 from vqexp.reports.fill import cell_key, says_of_f, settings_key
 from vqexp.reports.points import Point, measured_point, reported_point
 from vqexp.reports.table import Cell, Table
-from vqexp.store import key_of
 
 Record = dict[str, Any]
 Place = tuple[str, str]  # row, column

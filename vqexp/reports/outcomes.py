@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vqexp.store import Store, key_of
+from vqexp.keys import key_of
+from vqexp.store import Store
 
 COUNTED = {"natural_accuracy": "natural", "robust_accuracy": "adversarial"}  # what counts call these images
 MOST_RUNS = 255  # that a byte holds
