@@ -20,6 +20,7 @@ lint: .venv/ready  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy vqexp
+	$(BIN)/lint-imports --no-logo --no-cache
 
 setup: .venv/ready  ## the environment alone
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from vqexp.adversaries import WhiteBox
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import resnet18
-from vqexp.defenses import Draw, VectorQuantizer
+from vqexp.core.draws import Draw
+from vqexp.defenses import VectorQuantizer
 
 
 def seconds(work: Callable[[], object]) -> float:

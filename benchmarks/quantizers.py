@@ -14,7 +14,8 @@ import torch
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
-from vqexp.defenses import PRD, Draw, RandDisc, SwRD, VectorQuantizer
+from vqexp.core.draws import Draw
+from vqexp.defenses import PRD, RandDisc, SwRD, VectorQuantizer
 
 NOISE: dict[str, Any] = {"sigma": 4 / 255, "tau": 4 / 255}
 

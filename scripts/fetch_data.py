@@ -6,9 +6,9 @@ python scripts/fetch_data.py mnist cifar10 --root data
 import argparse
 import sys
 
+from vqexp.core.errors import ConfigError, WorkError
 from vqexp.data import fetch
 from vqexp.data.published import PUBLISHED
-from vqexp.errors import ConfigError, WorkError
 
 
 def main() -> int:

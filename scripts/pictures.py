@@ -5,8 +5,8 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers
-from vqexp.reports.pictures import draw_pictures
+from vqexp.core.config import CONF, CONFIG_FAULTS, config_message, register_resolvers
+from vqexp.reports.render.pictures import draw_pictures
 
 if __name__ == "__main__":
     register_resolvers()

@@ -2,8 +2,8 @@
 
 import sys
 
-from vqexp.errors import ConfigError
-from vqexp.reports.report import write
+from vqexp.core.errors import ConfigError
+from vqexp.reports.render.report import write
 from vqexp.results import default_root
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import sys
 
 from vqexp.cli import main
-from vqexp.config import CONF
+from vqexp.core.config import CONF
 
 
 def reproduce(name: str, overrides: list[str]) -> int:

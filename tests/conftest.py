@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 
 from vqexp import cli
 from vqexp.classifiers import small_cnn
-from vqexp.components import own_choices
-from vqexp.config import CONF, register_resolvers
+from vqexp.core.components import own_choices
+from vqexp.core.config import CONF, register_resolvers
 from vqexp.data import Digits
 from vqexp.data.base import SPLITS
 from vqexp.data.parquet import write_parquet

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from vqexp.adversaries import Oblivious
-from vqexp.defenses import Defended, NoDefense, Sampler, adapted
+from vqexp.core.sampling import Sampler
+from vqexp.defenses import Defended, NoDefense, adapted
 
 
 class Noise(nn.Module):

@@ -11,8 +11,8 @@ from networks import network
 from torch import Tensor, nn
 
 from vqexp.attacks import PGD
-from vqexp.config import register_resolvers
-from vqexp.errors import ConfigError
+from vqexp.core.config import register_resolvers
+from vqexp.core.errors import ConfigError
 from vqexp.training import Adversarial, Standard
 
 CPU = torch.device("cpu")

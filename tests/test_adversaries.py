@@ -11,9 +11,10 @@ from vqexp.adversaries import KnownRandomness, Query, Soft, StraightThrough, Whi
 from vqexp.adversaries.soft import SoftQuantizer
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import save_checkpoint
+from vqexp.core.draws import Draw
+from vqexp.core.errors import SenselessError
 from vqexp.data import Digits
-from vqexp.defenses import PRD, Defense, Draw, RandDisc, SwRD, defend
-from vqexp.errors import SenselessError
+from vqexp.defenses import PRD, Defense, RandDisc, SwRD, defend
 from vqexp.pipeline import prepare, read_record, run
 from vqexp.pipeline.stages import Stages
 

@@ -18,8 +18,8 @@ from torch.nn.functional import cross_entropy
 from vqexp.attacks import FGSM, PGD, Adversarial, Attack, AutoAttack, NoAttack
 from vqexp.attacks.randomness import Randomness
 from vqexp.classifiers import load_checkpoint, resnet18
+from vqexp.core.errors import ConfigError, WorkError
 from vqexp.data import ImageFiles
-from vqexp.errors import ConfigError, WorkError
 
 REAL = {"mnist": ((1, 28, 28), 0.05), "cifar10": ((3, 32, 32), 1 / 255)}
 

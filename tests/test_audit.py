@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from vqexp import results
-from vqexp.errors import ConfigError
+from vqexp.audits.members import KINDS, load_audit
+from vqexp.audits.result import all_audits
+from vqexp.audits.sense import senseless
+from vqexp.core.errors import ConfigError
+from vqexp.core.store import Store
+from vqexp.core.text import size_of
 from vqexp.metrics import Member, worst_case
-from vqexp.reports.audit import KINDS, load_audit
-from vqexp.reports.audit_curves import draw_curves
-from vqexp.reports.audit_page import audit_page, command_of
-from vqexp.reports.audit_result import all_audits
-from vqexp.reports.sense import senseless
-from vqexp.reports.summary import size_of
-from vqexp.reports.table import AUDIT, read_settings
-from vqexp.store import Store
+from vqexp.reports.render.audit_curves import draw_curves
+from vqexp.reports.render.audit_page import audit_page, command_of
+from vqexp.reports.spec.table import AUDIT, read_settings
 
 # an eps where the undefended classifier is under 1 %, and small budgets
 QUICK = (
@@ -142,7 +142,7 @@ def test_pages_are_made_again_from_records(vqexp, store, tmp_path):
 
 
 def read_settings_of_audit():
-    from vqexp.config import CONF
+    from vqexp.core.config import CONF
 
     return read_settings(CONF / "table" / f"{AUDIT}.yaml")
 

@@ -9,8 +9,8 @@ from torch import nn
 from vqexp.adversaries import KnownRandomness, Oblivious, RandomView, View, WhiteBox
 from vqexp.attacks import PGD, AutoAttack
 from vqexp.attacks.randomness import Randomness
+from vqexp.core.errors import ConfigError, SenselessError, WorkError
 from vqexp.defenses import PRD, Defense, NoDefense, SwRD, adapted
-from vqexp.errors import ConfigError, SenselessError, WorkError
 
 STEPS = 12
 

@@ -8,9 +8,10 @@ from local_run import LocalRun, setup
 from torch import nn
 
 from vqexp.adversaries import KnownRandomness
-from vqexp.defenses import PRD, Defense, Draw
-from vqexp.errors import ConfigError, SenselessError
-from vqexp.metrics import Certified, certified_accuracy, certified_error, vote_certificate
+from vqexp.core.draws import Draw
+from vqexp.core.errors import ConfigError, SenselessError
+from vqexp.defenses import PRD, Defense
+from vqexp.papers.vq import Certified, certified_accuracy, certified_error, vote_certificate
 
 
 def one(*values):

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from vqexp.classifiers import Normalized, load_checkpoint, resnet18, save_checkpoint, small_cnn
-from vqexp.errors import ConfigError, WorkError
+from vqexp.core.errors import ConfigError, WorkError
 
 MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]
 

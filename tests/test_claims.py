@@ -2,15 +2,15 @@
 
 import pytest
 
-from vqexp.config import CONF
-from vqexp.reports.caveats import brittle, cut_down, f_of
-from vqexp.reports.claims import judge
-from vqexp.reports.figure import all_figures
-from vqexp.reports.gather import reported_points
-from vqexp.reports.markdown import table_page
-from vqexp.reports.material import Entry
-from vqexp.reports.points import Point
-from vqexp.reports.table import all_tables, read_table
+from vqexp.core.config import CONF
+from vqexp.reports.analysis.caveats import brittle, cut_down, f_of
+from vqexp.reports.analysis.claims import judge
+from vqexp.reports.analysis.gather import reported_points
+from vqexp.reports.analysis.points import Point
+from vqexp.reports.render.markdown import table_page
+from vqexp.reports.render.material import Entry
+from vqexp.reports.spec.figure import all_figures
+from vqexp.reports.spec.table import all_tables, read_table
 
 TABLES = {table.name: table for table in all_tables()}
 REPORTED = {name: reported_points(table) for name, table in TABLES.items()}

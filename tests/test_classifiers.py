@@ -22,7 +22,7 @@ from vqexp.classifiers import (
     small_cnn,
     wide_resnet,
 )
-from vqexp.errors import ConfigError, MissingError
+from vqexp.core.errors import ConfigError, MissingError
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA = Path(os.environ.get("VQEXP_DATA", SHARED / "data"))

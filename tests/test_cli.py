@@ -101,7 +101,7 @@ def test_a_fault_during_work_exits_with_1(vqexp, monkeypatch, tmp_path):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vqexp.store.os.fsync", full)
+    monkeypatch.setattr("vqexp.core.store.os.fsync", full)
     status, _, err = vqexp("scale=smoke", "defense=none", "attack=none", "training.epochs=1")
     assert status == 1
     assert "the disk is full" in err

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vqexp.components import build, component, own_choices
-from vqexp.errors import ConfigError
+from vqexp.core.components import build, component, own_choices
+from vqexp.core.errors import ConfigError
 from vqexp.pipeline import prepare
 from vqexp.pipeline.record import record_key
 from vqexp.pipeline.stages import Stages

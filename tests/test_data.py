@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from vqexp.core.errors import ConfigError, WorkError
 from vqexp.data import Digits, ImageFiles, Images, fetch
 from vqexp.data.digits import split_rows
 from vqexp.data.parquet import write_parquet
-from vqexp.errors import ConfigError, WorkError
 
 DATA = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data")
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from vqexp.core.errors import ConfigError
 from vqexp.data.encoded import Encoded, Form
-from vqexp.errors import ConfigError
 
 RAMP = np.uint16([[0, 13107, 32768], [32769, 52428, 65535]])
 COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's colour types by channels

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from vqexp.data import ImageFiles, hashes
-from vqexp.errors import ConfigError
+from vqexp.core import files as hashes
+from vqexp.core.errors import ConfigError
+from vqexp.data import ImageFiles
 
 LONG_AGO = 10**18  # in ns: a file that is not young
 

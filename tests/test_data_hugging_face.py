@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from vqexp.core.errors import ConfigError
 from vqexp.data import ImageFiles
 from vqexp.data.parquet import IMAGE
-from vqexp.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.functional import conv2d, pad
 
 from vqexp import results
+from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import PRD, Defense, Median
-from vqexp.errors import ConfigError, SenselessError
 from vqexp.metrics import Denoising
 from vqexp.metrics.denoising import similarity
 

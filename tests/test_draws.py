@@ -8,18 +8,11 @@ import vqexp
 from vqexp.attacks import PGD, Square, TargetedPGD
 from vqexp.attacks.noise import RandomNoise
 from vqexp.classifiers import Normalized
-from vqexp.defenses import (
-    JPEG,
-    Defense,
-    Draw,
-    Sampler,
-    SwRD,
-    adapted,
-    call,
-    defend,
-    is_random,
-)
-from vqexp.errors import ConfigError, WorkError
+from vqexp.core.draws import Draw
+from vqexp.core.errors import ConfigError, WorkError
+from vqexp.core.random_module import call, is_random
+from vqexp.core.sampling import Sampler
+from vqexp.defenses import JPEG, Defense, SwRD, adapted, defend
 from vqexp.pipeline import prepare, read_record, run
 from vqexp.pipeline.stages import Stages
 
@@ -134,7 +127,7 @@ def test_two_random_modules_never_share_their_numbers():
         random = True
 
         def forward(self, images, draw=None):
-            from vqexp.defenses import Streams
+            from vqexp.core.draws import Streams
 
             return Streams(0, self.draw_for(len(images), draw), images.device).normal((4,), torch.float32)
 

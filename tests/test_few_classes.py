@@ -23,9 +23,9 @@ from vqexp.attacks import (
 from vqexp.attacks.any_size import AnySize
 from vqexp.attacks.losses import LOSSES
 from vqexp.attacks.members import members
+from vqexp.core.errors import SenselessError
+from vqexp.core.notes import note
 from vqexp.defenses import Defense, NoDefense
-from vqexp.errors import SenselessError
-from vqexp.notes import note
 
 SHAPE = (1, 8, 12)
 ROBUST, BROKEN = {"linf": 1e-3, "l2": 1e-2}, {"linf": 0.4, "l2": 4.0}

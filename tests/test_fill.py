@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from vqexp import results
-from vqexp.config import CONF
-from vqexp.reports.figure import all_figures
-from vqexp.reports.fill import fills, settings_key
-from vqexp.reports.gather import by_settings, sections
-from vqexp.reports.table import all_tables, read_table
+from vqexp.core.config import CONF
+from vqexp.reports.analysis.gather import by_settings, sections
+from vqexp.reports.spec.figure import all_figures
+from vqexp.reports.spec.fill import fills, settings_key
+from vqexp.reports.spec.table import all_tables, read_table
 
 PUBLISHED = CONF.parent / "results" / "records.jsonl.gz"
 TABLE = read_table(CONF / "table" / "vq_table2.yaml")

@@ -9,8 +9,8 @@ from local_run import LocalRun, setup
 from torch import nn
 
 from vqexp.adversaries import View, WhiteBox
+from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import PRD
-from vqexp.errors import ConfigError, SenselessError
 from vqexp.metrics import Gradients
 
 X = torch.rand(6, 1, 2, 3, generator=torch.Generator().manual_seed(0))

@@ -6,13 +6,14 @@ import torch
 from local_run import LocalRun, setup
 from sklearn.mixture import GaussianMixture
 
-from vqexp.config import resolved
-from vqexp.defenses import PRD, Contrast, Draw, RandDisc, SwRD
-from vqexp.errors import ConfigError, SenselessError
-from vqexp.metrics import KLBound, mixture
-from vqexp.metrics.assignments import noise_limit, second_term
-from vqexp.metrics.kl_bound import codebooks, ordered
-from vqexp.metrics.mixture import Mixture
+from vqexp.core.config import resolved
+from vqexp.core.draws import Draw
+from vqexp.core.errors import ConfigError, SenselessError
+from vqexp.defenses import PRD, Contrast, RandDisc, SwRD
+from vqexp.papers.vq import KLBound, mixture
+from vqexp.papers.vq.kl_bound import codebooks, ordered
+from vqexp.papers.vq.mixture import Mixture
+from vqexp.papers.vq.second_term import noise_limit, second_term
 
 SETTINGS = {
     "samples": 40,

@@ -11,8 +11,8 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from vqexp.defenses import Draw, kmeans, patches
-from vqexp.defenses.randomness import Streams
+from vqexp.core.draws import Draw, Streams
+from vqexp.defenses.vq import kmeans, patches
 
 NOISE = 4 / 255
 UNTIL_CONVERGED = 10_000

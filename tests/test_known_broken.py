@@ -13,8 +13,9 @@ from vqexp.adversaries import Oblivious, StraightThrough, WhiteBox
 from vqexp.attacks import PGD
 from vqexp.attacks.base import input_gradient
 from vqexp.attacks.losses import LOSSES
-from vqexp.defenses import JPEG, BitDepth, Defense, Detached, Draw, Median, ResizePad, Saturated, defend
-from vqexp.errors import ConfigError, SenselessError
+from vqexp.core.draws import Draw
+from vqexp.core.errors import ConfigError, SenselessError
+from vqexp.defenses import JPEG, BitDepth, Defense, Detached, Median, ResizePad, Saturated, defend
 
 DEFENSES = {
     "jpeg": JPEG(quality=75),

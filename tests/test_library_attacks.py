@@ -12,10 +12,10 @@ from vqexp.adversaries import KnownRandomness, Query, View, WhiteBox
 from vqexp.attacks import MIFGSM, AutoAttack, Boundary, CarliniWagner, DeepFool, RandomNoise
 from vqexp.attacks.minimal import MinimalL2
 from vqexp.attacks.randomness import Randomness
-from vqexp.components import build
-from vqexp.config import CONF, register_resolvers, resolved
+from vqexp.core.components import build
+from vqexp.core.config import CONF, register_resolvers, resolved
+from vqexp.core.errors import ConfigError, WorkError
 from vqexp.defenses import SwRD
-from vqexp.errors import ConfigError, WorkError
 
 MI = {"steps": 4, "step_size": 0.05, "decay": 1}
 DEEP = {"steps": 5, "overshoot": 0.02}

@@ -3,7 +3,7 @@
 import pytest
 import wandb
 
-from vqexp.errors import ConfigError
+from vqexp.core.errors import ConfigError
 from vqexp.loggers import NoLogger, WandB
 
 

@@ -11,11 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from vqexp.config import finite
-from vqexp.errors import ConfigError
-from vqexp.metrics import Accuracy, Evaluation, average, margin, proportion
+from vqexp.core.config import finite
+from vqexp.core.errors import ConfigError
+from vqexp.core.estimate import average, proportion
+from vqexp.core.margins import margin
+from vqexp.core.text import interval, value
+from vqexp.metrics import Accuracy, Evaluation
 from vqexp.metrics.protocols import all_of, vote
-from vqexp.reports.summary import interval, value
 
 OUTCOMES = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]], dtype=torch.bool)
 

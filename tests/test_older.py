@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from vqexp.config import CONF
-from vqexp.reports.audit import load_audit
-from vqexp.reports.finding import NONE, finding
-from vqexp.reports.kept import AuditPage, audits_text, kept_audits
-from vqexp.reports.reported import reported
-from vqexp.reports.table import AUDIT, read_settings
+from vqexp.audits.members import load_audit
+from vqexp.core.config import CONF
+from vqexp.reports.render.finding import NONE, finding
+from vqexp.reports.render.kept import AuditPage, audits_text, kept_audits
+from vqexp.reports.spec.reported import reported
+from vqexp.reports.spec.table import AUDIT, read_settings
 
 AUDIT_SETTINGS = load_audit(read_settings(CONF / "table" / f"{AUDIT}.yaml"))
 PAGE = """# Audit: {defense} on cifar10, eps 8/255

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from vqexp import results
-from vqexp.config import CONF
-from vqexp.reports.claims import judge
-from vqexp.reports.kept import measurements
-from vqexp.reports.outcomes import Outcomes, outcomes_of, with_outcomes
-from vqexp.reports.points import Point, measured_point, select
-from vqexp.reports.report import write
-from vqexp.reports.table import read_table
-from vqexp.store import Store
+from vqexp.core.config import CONF
+from vqexp.core.store import Store
+from vqexp.pipeline.outcomes import Outcomes, outcomes_of, with_outcomes
+from vqexp.reports.analysis.claims import judge
+from vqexp.reports.analysis.points import Point, measured_point, select
+from vqexp.reports.render.kept import measurements
+from vqexp.reports.render.report import write
+from vqexp.reports.spec.table import read_table
 
 N = 100
 

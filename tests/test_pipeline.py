@@ -15,12 +15,13 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from vqexp import defend
-from vqexp.defenses import Draw, SwRD
-from vqexp.errors import ConfigError
+from vqexp.core.draws import Draw
+from vqexp.core.errors import ConfigError
+from vqexp.core.store import Store
+from vqexp.defenses import SwRD
 from vqexp.pipeline import prepare, read_record, run
 from vqexp.pipeline.stages import Stages
-from vqexp.reports.preview import Cache
-from vqexp.store import Store
+from vqexp.reports.sweep.preview import Cache
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from vqexp import progress
+from vqexp.core import progress
 
 
 @pytest.mark.parametrize("terminal", [True, False])

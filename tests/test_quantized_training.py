@@ -11,10 +11,11 @@ from networks import network
 from torch import Tensor, nn
 
 from vqexp.classifiers import save_checkpoint, small_cnn
-from vqexp.config import register_resolvers
+from vqexp.core.config import register_resolvers
+from vqexp.core.draws import Draw
+from vqexp.core.errors import ConfigError, MissingError, SenselessError
 from vqexp.data import Images
-from vqexp.defenses import PRD, Draw, NoDefense
-from vqexp.errors import ConfigError, MissingError, SenselessError
+from vqexp.defenses import PRD, NoDefense
 from vqexp.pipeline.experiment import prepare
 from vqexp.pipeline.foundation import Foundation
 from vqexp.training import Quantized, Standard

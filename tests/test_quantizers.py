@@ -12,9 +12,10 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 import vqexp
-from vqexp.defenses import PRD, Defense, Draw, NoDefense, RandDisc, SwRD, kmeans
-from vqexp.defenses.randomness import Streams
-from vqexp.errors import ConfigError
+from vqexp.core.draws import Draw, Streams
+from vqexp.core.errors import ConfigError
+from vqexp.defenses import PRD, Defense, NoDefense, RandDisc, SwRD
+from vqexp.defenses.vq import kmeans
 
 NOISE = 4 / 255
 CIFAR = dict(sigma=NOISE, tau=NOISE)

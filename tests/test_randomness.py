@@ -7,9 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from vqexp.defenses import PURPOSES, Draw
-from vqexp.defenses.randomness import Streams
-from vqexp.errors import ConfigError
+from vqexp.core.draws import PURPOSES, Draw, Streams
+from vqexp.core.errors import ConfigError
 
 DEVICES = [
     "cpu",

@@ -13,14 +13,14 @@ from conftest import section
 
 import vqexp
 from vqexp import results
-from vqexp.config import CONF
-from vqexp.errors import ConfigError
-from vqexp.reports.figure import figure_path, read_figure
-from vqexp.reports.gather import Section
-from vqexp.reports.options import options
-from vqexp.reports.report import write
-from vqexp.reports.summary import provenance
-from vqexp.reports.table import all_tables, load_table, read_table
+from vqexp.core.config import CONF
+from vqexp.core.errors import ConfigError
+from vqexp.reports.analysis.gather import Section
+from vqexp.reports.analysis.options import options
+from vqexp.reports.render.report import write
+from vqexp.reports.render.summary import provenance
+from vqexp.reports.spec.figure import figure_path, read_figure
+from vqexp.reports.spec.table import all_tables, load_table, read_table
 
 TABLE = ["-m", "table=vq_table2", "table.only_rows=[RandDisc]"]
 SMALL = ["dataset.n=16", "metric.runs=2", "table.only_columns=[natural,pgd]"]
@@ -212,7 +212,7 @@ def test_smoke_runs_are_refused_as_measurements(store, tmp_path):
 
 
 def table(name):
-    from vqexp.config import CONF
+    from vqexp.core.config import CONF
 
     return read_table(CONF / "table" / f"{name}.yaml")
 

@@ -7,9 +7,9 @@ from torch import nn
 
 from vqexp.adversaries import Query, View
 from vqexp.attacks import Square
-from vqexp.attacks.losses import margin
+from vqexp.attacks.losses import margin_loss as margin
+from vqexp.core.errors import ConfigError
 from vqexp.defenses import SwRD
-from vqexp.errors import ConfigError
 
 
 @pytest.fixture

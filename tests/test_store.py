@@ -9,9 +9,9 @@ import time
 import pytest
 import torch
 
-from vqexp.errors import ConfigError, WorkError
-from vqexp.keys import key_of
-from vqexp.store import Artifact, Job, Store, write_atomically
+from vqexp.core.errors import ConfigError, WorkError
+from vqexp.core.keys import key_of
+from vqexp.core.store import Artifact, Job, Store, write_atomically
 
 
 def artifact(value: float = 1.0) -> Artifact:

@@ -11,18 +11,18 @@ from omegaconf import OmegaConf
 
 from vqexp import results
 from vqexp.classifiers import robustbench
-from vqexp.config import CONF, register_resolvers, resolved
-from vqexp.errors import ConfigError, MissingError
+from vqexp.core.config import CONF, register_resolvers, resolved
+from vqexp.core.errors import ConfigError, MissingError
+from vqexp.papers.vq.schematic import DISJOINT, OVERLAPPING, patch_corners
 from vqexp.pipeline import prepare
-from vqexp.reports.claims import CHECKS, judge
-from vqexp.reports.figure import all_figures, figure_path, load_figure
-from vqexp.reports.gather import figure_points, reported_points
-from vqexp.reports.plan import make_plan
-from vqexp.reports.points import Point
-from vqexp.reports.schematic import DISJOINT, OVERLAPPING, patch_corners
-from vqexp.reports.smoke import smoke
-from vqexp.reports.sweep_end import finish
-from vqexp.reports.table import all_tables, read_settings
+from vqexp.reports.analysis.claims import CHECKS, judge
+from vqexp.reports.analysis.gather import figure_points, reported_points
+from vqexp.reports.analysis.points import Point
+from vqexp.reports.spec.figure import all_figures, figure_path, load_figure
+from vqexp.reports.spec.table import all_tables, read_settings
+from vqexp.reports.sweep.end import finish
+from vqexp.reports.sweep.plan import make_plan
+from vqexp.reports.sweep.smoke import smoke
 
 register_resolvers()
 FIGURES = {figure.name: figure for figure in all_figures()}

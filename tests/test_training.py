@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from vqexp.classifiers import small_cnn
-from vqexp.errors import ConfigError, WorkError
+from vqexp.core.errors import ConfigError, WorkError
 from vqexp.training import Standard
 from vqexp.training.augment import augment
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from vqexp.audits.evidence import Check, Finding, evidence
+from vqexp.audits.result import AuditResult
+from vqexp.audits.standing import headline, standing
+from vqexp.audits.verdict import RULES, Standing, attacker, opening, rules, surely_below, trust, verdict_of
 from vqexp.metrics import Member, worst_case
-from vqexp.reports.audit_result import AuditResult
-from vqexp.reports.evidence import Check, Finding, evidence
-from vqexp.reports.standing import headline, standing
-from vqexp.reports.verdict import RULES, Standing, attacker, opening, rules, surely_below, trust, verdict_of
 
 SOUND = Standing(
     natural=0.9,

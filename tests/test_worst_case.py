@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from vqexp.metrics import Member, gap, proportion, worst_case
+from vqexp.core.estimate import proportion
+from vqexp.metrics import Member, gap, worst_case
 
 N = 2000
 

@@ -11,15 +11,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vqexp.components import own_choices
-from vqexp.config import CONF, CONFIG_FAULTS, config_message, register_resolvers, resolved
-from vqexp.errors import WorkError, require
+from vqexp.core.components import own_choices
+from vqexp.core.config import CONF, CONFIG_FAULTS, config_message, register_resolvers, resolved
+from vqexp.core.errors import WorkError, require
 from vqexp.pipeline import read_record, run
-from vqexp.reports.audit_sweeper import AuditSweeper
-from vqexp.reports.preview import Cache, state
-from vqexp.reports.shape import check_choice
-from vqexp.reports.summary import print_summary
-from vqexp.reports.sweeper import register_sweepers
+from vqexp.reports.render.summary import print_summary
+from vqexp.reports.spec.shape import check_choice
+from vqexp.reports.sweep.audit_sweeper import AuditSweeper
+from vqexp.reports.sweep.preview import Cache, state
+from vqexp.reports.sweep.sweeper import register_sweepers
 
 # What the user is told in one line; anything else is a bug and keeps its traceback.
 FAULTS = (*CONFIG_FAULTS, WorkError, OSError, torch.OutOfMemoryError)

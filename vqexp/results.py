@@ -2,17 +2,19 @@
 
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from vqexp.core.store import default_root
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-def default_root() -> Path:
-    """The store: `VQEXP_HOME`, or `results/store`."""
-    return Path(os.environ.get("VQEXP_HOME") or "results/store")
+# what older records call a component: what it is called now
+MOVED = {
+    "vqexp.metrics.KLBound": "vqexp.papers.vq.KLBound",
+    "vqexp.metrics.Certified": "vqexp.papers.vq.Certified",
+}
 
 
 def records(source: str | Path | None = None) -> list[dict[str, Any]]:
@@ -23,8 +25,18 @@ def records(source: str | Path | None = None) -> list[dict[str, Any]]:
     source = Path(source or default_root())
     if source.suffix == ".gz":
         text = gzip.decompress(source.read_bytes()).decode() if source.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
-    return [json.loads(path.read_text()) for path in sorted((source / "records").glob("[!.]*.json"))]
+        lines = text.splitlines()
+    else:
+        lines = [path.read_text() for path in sorted((source / "records").glob("[!.]*.json"))]
+    return [_upgraded(json.loads(line)) for line in lines]
+
+
+def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the names that its components have today."""
+    for settings in record["config"].values():
+        if isinstance(settings, dict) and settings.get("_target_") in MOVED:
+            settings["_target_"] = MOVED[settings["_target_"]]
+    return record
 
 
 def load(source: str | Path | None = None) -> "pd.DataFrame":

@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from vqexp.defenses import Defense, is_random
-from vqexp.errors import one_of
+from vqexp.core.errors import one_of
+from vqexp.core.random_module import is_random
+from vqexp.defenses import Defense
 
 COSTS = ("free", "single", "averaged")
 

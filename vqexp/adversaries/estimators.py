@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vqexp.defenses import Defense, Draw, call
-from vqexp.defenses.drawing import name_of
-from vqexp.inputs import check_kept_shape
+from vqexp.core.draws import Draw
+from vqexp.core.inputs import check_kept_shape
+from vqexp.core.random_module import call, name_of
+from vqexp.defenses import Defense
 
 
 class Forward(torch.autograd.Function):

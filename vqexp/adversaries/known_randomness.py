@@ -6,8 +6,9 @@ from torch import nn
 
 from vqexp.adversaries.view import RandomView, View
 from vqexp.adversaries.white_box import WhiteBox
-from vqexp.defenses import Defense, Foreign, defend, is_random
-from vqexp.errors import SenselessError
+from vqexp.core.errors import SenselessError
+from vqexp.core.random_module import is_random
+from vqexp.defenses import Defense, Foreign, defend
 
 
 class KnownRandomness(WhiteBox):

@@ -4,8 +4,9 @@ from torch import nn
 
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import RandomView
-from vqexp.defenses import Defense, is_random
-from vqexp.errors import SenselessError
+from vqexp.core.errors import SenselessError
+from vqexp.core.random_module import is_random
+from vqexp.defenses import Defense
 
 
 class Oblivious(Adversary):

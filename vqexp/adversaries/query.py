@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, RandomView
-from vqexp.defenses import Defense, defend, is_random
-from vqexp.errors import SenselessError, check_number
+from vqexp.core.errors import SenselessError, check_number
+from vqexp.core.random_module import is_random
+from vqexp.defenses import Defense, defend
 
 
 class QueryView(RandomView):

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from vqexp.adversaries.estimators import Forward
 from vqexp.adversaries.white_box import WhiteBox
-from vqexp.defenses import Defense, Draw, VectorQuantizer
-from vqexp.defenses.quantizer import Nearest
-from vqexp.errors import SenselessError, check_number, require
+from vqexp.core.draws import Draw
+from vqexp.core.errors import SenselessError, check_number, require
+from vqexp.defenses import Defense, VectorQuantizer
+from vqexp.defenses.vq.quantizer import Nearest
 
 TINY = 1e-12
 

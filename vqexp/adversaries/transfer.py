@@ -7,8 +7,9 @@ from torch import nn
 
 from vqexp.adversaries.view import RandomView, View
 from vqexp.adversaries.white_box import WhiteBox
-from vqexp.defenses import Defense, NoDefense, is_random
-from vqexp.errors import SenselessError, check_number, require
+from vqexp.core.errors import SenselessError, check_number, require
+from vqexp.core.random_module import is_random
+from vqexp.defenses import Defense, NoDefense
 
 
 class Transfer(WhiteBox):

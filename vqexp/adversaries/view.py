@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vqexp.defenses import Draw, call, repeated
-from vqexp.inputs import check_logits
+from vqexp.core.draws import Draw, repeated
+from vqexp.core.inputs import check_logits
+from vqexp.core.random_module import call
 
 # (logits (N, classes), labels (N,), or whatever there is of each image (N, ...)) -> one term an image (N,)
 Loss = Callable[[Tensor, Tensor], Tensor]

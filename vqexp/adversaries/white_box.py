@@ -7,8 +7,9 @@ from torch import nn
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.estimators import StraightThrough
 from vqexp.adversaries.view import RandomView, View
-from vqexp.defenses import Defense, NoDefense, defend, is_random
-from vqexp.errors import SenselessError, check_number, one_of
+from vqexp.core.errors import SenselessError, check_number, one_of
+from vqexp.core.random_module import is_random
+from vqexp.defenses import Defense, NoDefense, defend
 
 AVERAGES = ("loss", "output")
 

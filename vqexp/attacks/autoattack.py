@@ -16,9 +16,9 @@ from vqexp.attacks.apgd import NORM_NAMES, RandomAPGD
 from vqexp.attacks.base import Adversarial, Attack
 from vqexp.attacks.members import members
 from vqexp.attacks.randomness import Randomness
+from vqexp.core.errors import SenselessError, check_number, one_of
+from vqexp.core.notes import note
 from vqexp.defenses import Defense
-from vqexp.errors import SenselessError, check_number, one_of
-from vqexp.notes import note
 
 
 class AutoAttack(Attack):

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, View
 from vqexp.attacks.randomness import Randomness
-from vqexp.defenses import Defense, evaluating
-from vqexp.errors import WorkError, check_number, one_of
-from vqexp.inputs import check_images, check_labels, check_logits
+from vqexp.core.errors import WorkError, check_number, one_of
+from vqexp.core.inputs import check_images, check_labels, check_logits
+from vqexp.core.modes import evaluating
+from vqexp.defenses import Defense
 
 TOLERANCE = 1e-6
 # On a CPU a matrix product of few rows rounds in another way, and a result would depend on the batch size: a

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqexp.attacks.minimal import MinimalL2
 from vqexp.attacks.watched import Watched
-from vqexp.errors import check_number
+from vqexp.core.errors import check_number
 
 
 class Boundary(MinimalL2):

@@ -15,7 +15,7 @@ from vqexp.attacks.base import Adversarial, Attack, check_step_size, distance
 from vqexp.attacks.minimal import MinimalL2
 from vqexp.attacks.randomness import Randomness
 from vqexp.attacks.watched import Watched
-from vqexp.errors import check_number
+from vqexp.core.errors import check_number
 
 EDGE = 1e-6  # how far from 0 and 1 a pixel must be for tanh to move it
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from vqexp import metrics
-from vqexp.errors import SenselessError
+from vqexp.core.errors import SenselessError
+from vqexp.core.margins import margin
 
 DLR_CLASSES = 3  # that DLR compares
 
@@ -16,9 +16,9 @@ def ce(logits: Tensor, labels: Tensor) -> Tensor:
     return cross_entropy(logits, labels, reduction="none")
 
 
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
+def margin_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Highest other logit less the label's (Carlini & Wagner 2017); > 0 is wrong."""
-    return -metrics.margin(logits, labels)
+    return -margin(logits, labels)
 
 
 def dlr(logits: Tensor, labels: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     """
     check_classes(dlr, logits.shape[1])
     top = logits.topk(3, dim=1).values
-    return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
+    return margin_loss(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
 
 
 def targeted_margin(logits: Tensor, labels_and_targets: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def targeted_margin(logits: Tensor, labels_and_targets: Tensor) -> Tensor:
     return target - own
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "dlr": dlr, "margin": margin}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "dlr": dlr, "margin": margin_loss}
 
 
 def check_classes(loss: Callable[[Tensor, Tensor], Tensor], classes: int) -> None:

@@ -20,8 +20,8 @@ from vqexp.attacks.base import (
 )
 from vqexp.attacks.losses import LOSSES, check_classes
 from vqexp.attacks.randomness import Randomness
+from vqexp.core.errors import check_number, one_of, require
 from vqexp.defenses import Defense
-from vqexp.errors import check_number, one_of, require
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,

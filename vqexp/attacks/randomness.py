@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vqexp.defenses import Draw, Streams
-from vqexp.keys import seed_of
+from vqexp.core.draws import Draw, Streams
+from vqexp.core.keys import seed_of
 
 
 class Randomness:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.attacks.base import Adversarial, Attack, keep_higher, project
-from vqexp.attacks.losses import margin
+from vqexp.attacks.losses import margin_loss
 from vqexp.attacks.randomness import Randomness
-from vqexp.errors import check_number, require
+from vqexp.core.errors import check_number, require
 
 AHEAD = 64  # queries whose chances are drawn at once
 # Queries, out of 10,000, after which the share of changed pixels halves; from the authors' code.
@@ -57,7 +57,7 @@ class Square(Attack):
                 signs = torch.where(chance[:, at, 2:] < 0.5, -1.0, 1.0).view(N, C, 1, 1)
                 point = best + (2 * self.eps * square * signs).to(images)
             point = project(point, images, self.eps, self.norm)
-            best, best_loss = keep_higher(best, best_loss, point, margin(view(point), labels))
+            best, best_loss = keep_higher(best, best_loss, point, margin_loss(view(point), labels))
         return Adversarial(best, {"loss": best_loss})
 
     def _side(self, step: int, H: int, W: int) -> int:

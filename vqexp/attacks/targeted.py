@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.attacks.base import Adversarial
-from vqexp.attacks.losses import margin, targeted_margin
+from vqexp.attacks.losses import margin_loss, targeted_margin
 from vqexp.attacks.pgd import PGD, settle
 from vqexp.attacks.randomness import Randomness
-from vqexp.errors import check_number
+from vqexp.core.errors import check_number
 
 
 class TargetedPGD(PGD):
@@ -34,4 +34,4 @@ class TargetedPGD(PGD):
         for target in nearest.T:
             both = torch.stack([labels, target], 1)
             candidates += self.walks(view, images, both, targeted_margin, randomness)
-        return settle(view, candidates, labels, margin)
+        return settle(view, candidates, labels, margin_loss)

@@ -13,8 +13,8 @@ from vqexp.classifiers.contents import read_weights
 from vqexp.classifiers.matching import Match, match
 from vqexp.classifiers.normalize import Normalized
 from vqexp.classifiers.wording import adjustments, misfit, settings
-from vqexp.errors import ConfigError, WorkError, one_line, require
-from vqexp.notes import note
+from vqexp.core.errors import ConfigError, WorkError, one_line, require
+from vqexp.core.notes import note
 
 
 def load_checkpoint(classifier: nn.Module, path: str | Path) -> None:

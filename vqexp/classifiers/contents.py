@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vqexp.errors import ConfigError, MissingError, require
+from vqexp.core.errors import ConfigError, MissingError, require
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "ema", "model_ema", "state_dict_ema")
 

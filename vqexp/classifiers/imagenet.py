@@ -5,7 +5,7 @@ from http.client import HTTPException
 
 from torch import nn
 
-from vqexp.errors import MissingError, one_line, one_of, require
+from vqexp.core.errors import MissingError, one_line, one_of, require
 
 
 def efficientnet_v2_s(shape: Sequence[int], num_classes: int, weights: str | None = None) -> nn.Module:

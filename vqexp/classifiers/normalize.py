@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vqexp.errors import require
+from vqexp.core.errors import require
 
 
 class Normalized(nn.Module):

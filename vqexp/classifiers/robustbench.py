@@ -7,7 +7,7 @@ from types import ModuleType
 
 from torch import nn
 
-from vqexp.errors import MissingError, WorkError, one_line, one_of, require
+from vqexp.core.errors import MissingError, WorkError, one_line, one_of, require
 
 DATASETS = ("cifar10", "cifar100", "imagenet")
 THREAT_MODELS = ("Linf", "L2")

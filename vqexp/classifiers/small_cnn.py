@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from vqexp.errors import require
+from vqexp.core.errors import require
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqexp.errors import require
+from vqexp.core.errors import require
 
 
 class _Block(nn.Module):

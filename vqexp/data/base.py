@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqexp.core.errors import ConfigError, one_of, require
 from vqexp.data.images import Images
 from vqexp.data.split import Split
-from vqexp.errors import ConfigError, one_of, require
 
 SPLITS = ("train", "test")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vqexp.errors import ConfigError, require
+from vqexp.core.errors import ConfigError, require
 
 # Names that data sets on Hugging Face use. The first is this package's own, and wins where it exists.
 NAMES = {"image": ("image", "img"), "label": ("label", "labels", "fine_label", "coarse_label")}

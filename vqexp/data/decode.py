@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
-from vqexp.errors import ConfigError, require
+from vqexp.core.errors import ConfigError, require
 
 MODES = {1: "L", 3: "RGB"}
 ACCEPTED = "accepted are 8 bits, 16-bit grey, 16-bit colour in PNG and floats in [0, 1]"

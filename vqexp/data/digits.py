@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from vqexp.core.errors import require
 from vqexp.data.base import Dataset
 from vqexp.data.split import Arrays, Split
-from vqexp.errors import require
 
 
 class Digits(Dataset):

@@ -11,8 +11,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from vqexp.core.errors import ConfigError, one_line, require
 from vqexp.data.decode import decode
-from vqexp.errors import ConfigError, one_line, require
 
 # Up to this many pixels a side images are decoded once; larger ones each time they are asked for.
 DECODE_ONCE = 96

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
+from vqexp.core.errors import WorkError, one_of
 from vqexp.data.base import SPLITS
 from vqexp.data.parquet import write_parquet
 from vqexp.data.published import PUBLISHED, is_there, published
-from vqexp.errors import WorkError, one_of
 
 
 def fetch(name: str, root: str | Path) -> list[Path]:

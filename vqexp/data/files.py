@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vqexp.core.errors import MissingError, require
 from vqexp.data.base import Dataset, whole
 from vqexp.data.columns import NAMES
 from vqexp.data.decode import MODES
@@ -12,7 +13,6 @@ from vqexp.data.parquet import Parquet
 from vqexp.data.published import PUBLISHED, is_there, published
 from vqexp.data.shards import find_parquet
 from vqexp.data.split import Split
-from vqexp.errors import MissingError, require
 
 
 class ImageFiles(Dataset):

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vqexp.core.errors import require
+from vqexp.core.files import file_error, hash_files
 from vqexp.data.encoded import Encoded, Form
-from vqexp.data.hashes import hash_files
 from vqexp.data.images import Store
-from vqexp.data.split import Split, file_error
-from vqexp.errors import require
+from vqexp.data.split import Split
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # ImageFolder's, too
 

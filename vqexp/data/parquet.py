@@ -18,12 +18,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vqexp.core.errors import ConfigError, one_line, require
+from vqexp.core.files import hash_files
 from vqexp.data.columns import choose
 from vqexp.data.encoded import Encoded, Form
-from vqexp.data.hashes import hash_files
 from vqexp.data.images import Store
 from vqexp.data.split import Split
-from vqexp.errors import ConfigError, one_line, require
 
 ROWS_PER_GROUP = 5_000
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from vqexp.core.errors import ConfigError, WorkError, one_line
 from vqexp.data.split import Arrays
-from vqexp.errors import ConfigError, WorkError, one_line
 
 # name: torchvision's class, and where under a root its files for a split lie.
 PUBLISHED = {

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vqexp.data.split import file_error
-from vqexp.errors import require
+from vqexp.core.errors import require
+from vqexp.core.files import file_error
 
 
 def find_parquet(folder: Path, split: str) -> list[Path]:

@@ -2,14 +2,11 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vqexp.data.images import Store
-from vqexp.errors import ConfigError
 
 
 class Split(ABC):
@@ -59,28 +56,3 @@ class Arrays(Split):
 
     def read(self, rows: Tensor) -> Tensor:
         return self._pixels[rows]
-
-
-def sha256_of_file(path: Path) -> str:
-    """The hex sha256 of a file's bytes, worked out once a process while its size and time stay the same."""
-    try:
-        stat = path.stat()
-        return _sha256(path, stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        raise file_error(path, error) from None
-
-
-def read_sha256(path: Path) -> str:
-    """The hex sha256 of a file's bytes; raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_error(path: Path, error: OSError) -> ConfigError:
-    """What the user is told of a file or folder that cannot be read."""
-    return ConfigError(f"{path} cannot be read: {error.strerror}")
-
-
-@cache
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    return read_sha256(path)

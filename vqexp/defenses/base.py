@@ -1,17 +1,16 @@
 """What a defense is, and how it goes in front of a classifier."""
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vqexp.defenses.drawing import Drawing, bound, name_of
-from vqexp.defenses.randomness import Draw
-from vqexp.inputs import check_images, check_kept_shape
+from vqexp.core.draws import Draw
+from vqexp.core.inputs import check_images, check_kept_shape
+from vqexp.core.random_module import RandomModule, bound, name_of
 
 
-class Defense(Drawing):
+class Defense(RandomModule):
     """A module placed before or inside a classifier.
 
     A preprocessor maps images (N, C, H, W) in [0, 1] to images of the same shape. Subclasses implement
@@ -87,26 +86,3 @@ def defend(classifier: nn.Module, defense: nn.Module) -> nn.Module:
         )
     wrap = getattr(defense, "wrap", None)
     return wrap(classifier) if callable(wrap) else Defended(defense, classifier)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """`model` in evaluation mode and without gradients of its parameters; afterwards all is as it was.
-
-    So BatchNorm's statistics do not move, and no gradient piles up. A plain function has neither.
-    """
-    if not isinstance(model, nn.Module):
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.eval()
-    for parameter, _ in wanted:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, requires in wanted:
-            parameter.requires_grad_(requires)

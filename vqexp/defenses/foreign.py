@@ -1,21 +1,18 @@
 """Modules that are not ours: a draw decides what they take from the global generators, too."""
 
 import inspect
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vqexp.core.draws import Draw
+from vqexp.core.errors import require
+from vqexp.core.generators import generators_kept, seed_generators
+from vqexp.core.keys import seed_of
+from vqexp.core.random_module import RandomModule, bound, is_random
 from vqexp.defenses.base import Defended, Defense
-from vqexp.defenses.drawing import Drawing, bound, is_random
-from vqexp.defenses.randomness import Draw
-from vqexp.errors import require
-from vqexp.keys import seed_of
 
-# whose modules draw nothing in evaluation mode but through a `Drawing`
+# whose modules draw nothing in evaluation mode but through a `RandomModule`
 KNOWN = ("vqexp.", "torch.nn.", "torch._dynamo.", "torchvision.models.", "torchvision.ops.")
 
 
@@ -68,7 +65,7 @@ class Foreign(Defense):
         return ForeignModel(self.module.wrap(classifier), self.random)  # type: ignore[operator]
 
 
-class ForeignModel(Drawing):
+class ForeignModel(RandomModule):
     """A whole classifier, images to logits, whose global generators are seeded by the draws of the batch.
 
     Image by image it would be too slow, so its results depend on which images share a batch.
@@ -98,22 +95,3 @@ def adapted(module: nn.Module) -> Defense:
     takes = "draw" in inspect.signature(module.forward).parameters
     require(takes or not module.random, f"{module.name} is random; its forward must take (images, draw=None)")
     return module
-
-
-@contextmanager
-def generators_kept() -> Iterator[None]:
-    """The global generators of torch, numpy and Python are afterwards what they were before."""
-    before = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
-
-
-def seed_generators(seed: int) -> None:
-    """Start the global generators of torch, numpy and Python from `seed`, in [0, 2^31)."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)

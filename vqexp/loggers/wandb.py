@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from vqexp.errors import WorkError, one_line, one_of
+from vqexp.core.errors import WorkError, one_line, one_of
 
 MODES = ("auto", "online", "offline", "disabled")
 

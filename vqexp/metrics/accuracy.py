@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from vqexp.errors import check_number
+from vqexp.core.errors import check_number
+from vqexp.core.estimate import Estimate, proportion
 from vqexp.metrics.base import Evaluation, Measurement, Metric, Run
-from vqexp.metrics.estimate import Estimate, proportion
 from vqexp.metrics.protocols import all_of, vote
 
 
@@ -79,10 +79,3 @@ class Accuracy(Metric):
         if flags is not None:
             estimates["autoattack_flags"] = proportion(flags.unsqueeze(0))
         return estimates
-
-
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logit of the label less the highest other logit, (N, classes) and (N,) -> (N,); > 0 is correct."""
-    own = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
-    others = logits.scatter(1, labels.unsqueeze(1), -torch.inf)
-    return own - others.amax(1)

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from vqexp.core.errors import SenselessError, one_of
+from vqexp.core.estimate import Estimate
 from vqexp.data import Images
 from vqexp.defenses import Defense
-from vqexp.errors import one_of
-from vqexp.metrics.estimate import Estimate
 
 
 @dataclass
@@ -134,3 +134,11 @@ class Metric:
     def measure(self, run: Run) -> Measurement:
         """The metric's numbers for one run."""
         raise NotImplementedError
+
+
+def needs_attack(name: str, setup: Setup) -> None:
+    """Raise `SenselessError` unless there will be adversarial images."""
+    if not setup.attack.perturbs:
+        raise SenselessError(
+            f"metric={name} compares with adversarial images; choose an attack other than none"
+        )

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from vqexp.errors import SenselessError, check_number
-from vqexp.metrics.base import Measurement, Metric, Run, Setup
-from vqexp.metrics.certified import needs_attack
-from vqexp.metrics.estimate import average
+from vqexp.core.errors import SenselessError, check_number
+from vqexp.core.estimate import average
+from vqexp.metrics.base import Measurement, Metric, Run, Setup, needs_attack
 
 
 class Denoising(Metric):

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from vqexp.adversaries import View
-from vqexp.errors import SenselessError, check_number
+from vqexp.core.errors import SenselessError, check_number
+from vqexp.core.estimate import average, proportion
 from vqexp.metrics.base import Measurement, Metric, Run, Setup
-from vqexp.metrics.estimate import average, proportion
 
 NO_GRADIENT = "metric=gradients looks at gradients, but this adversary has none to follow"
 

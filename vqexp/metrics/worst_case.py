@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vqexp.metrics.estimate import Estimate, proportion
+from vqexp.core.estimate import Estimate, proportion
 
 
 @dataclass(frozen=True)

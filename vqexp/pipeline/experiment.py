@@ -12,18 +12,19 @@ from torch import nn
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.classifiers import PRECISIONS, Normalized, load_checkpoint
-from vqexp.components import EXECUTION, target_of
-from vqexp.config import resolved
+from vqexp.core.components import EXECUTION, target_of
+from vqexp.core.config import resolved
+from vqexp.core.errors import ConfigError, SenselessError, check_number, one_of, require
+from vqexp.core.files import sha256_of_file
+from vqexp.core.generators import generators_kept, seed_generators
+from vqexp.core.keys import seed_of
+from vqexp.core.sources import source_of
+from vqexp.core.store import Store
 from vqexp.data import Dataset
-from vqexp.data.split import sha256_of_file
-from vqexp.defenses import Defense, adapted, generators_kept, seed_generators
-from vqexp.errors import ConfigError, SenselessError, check_number, one_of, require
-from vqexp.keys import seed_of
+from vqexp.defenses import Defense, adapted
 from vqexp.loggers import Logger
 from vqexp.metrics import Metric
 from vqexp.pipeline.parts import NETWORK, group_component, network
-from vqexp.sources import source_of
-from vqexp.store import Store
 from vqexp.training import Standard
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "logger")

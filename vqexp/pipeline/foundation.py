@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from vqexp.core.keys import key_of
+from vqexp.core.modes import freeze
+from vqexp.core.store import Artifact, Job
 from vqexp.data import Images
 from vqexp.defenses import Defense
-from vqexp.keys import key_of
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.ledger import Ledger
-from vqexp.store import Artifact, Job
 from vqexp.training import Standard
 
 FORM = ("_target_", "shape", "resize", "crop", "columns")  # how a dataset's files are read
@@ -115,8 +116,3 @@ class Foundation:
         """The foundation whose classifier the adversary sees: this one, or its surrogate's."""
         surrogate = self.experiment.surrogate
         return self if surrogate is None else Foundation(surrogate, self.ledger)
-
-
-def freeze(module: nn.Module) -> nn.Module:
-    """Evaluation mode, and no gradients for parameters: attacks need those of images alone."""
-    return module.eval().requires_grad_(False)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from vqexp.progress import stage
-from vqexp.store import Artifact, Job, Store
+from vqexp.core.progress import stage
+from vqexp.core.store import Artifact, Job, Store
 
 
 class Ledger:

@@ -6,9 +6,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from vqexp.components import Component, component, is_ours
-from vqexp.config import CONF
-from vqexp.errors import require
+from vqexp.core.components import Component, component, is_ours
+from vqexp.core.config import CONF
+from vqexp.core.errors import require
 
 BATCH = 100  # images a chunk, for an attack that is not ours
 NETWORK = ("mean", "std", "checkpoint")  # settings of a classifier around its network

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 import vqexp
-from vqexp.components import EXECUTION
-from vqexp.config import finite
-from vqexp.keys import key_of
+from vqexp.core.components import EXECUTION
+from vqexp.core.config import finite
+from vqexp.core.keys import key_of
+from vqexp.core.store import Artifact, Job, write_atomically
 from vqexp.metrics import Measurement
 from vqexp.pipeline.stages import Stages
-from vqexp.store import Artifact, Job, write_atomically
 
 PRESENTATION = ("table", "figure", "dry_run")  # settings of sweeps, not of runs
 LIBRARIES = ("torch", "torchvision", "numpy", "pyautoattack", "hydra-core", "scikit-learn")

@@ -14,12 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.classifiers import BFloat16
-from vqexp.defenses import Sampler, defend, generators_kept, is_random, seed_generators
-from vqexp.errors import WorkError
-from vqexp.keys import key_of, seed_of
-from vqexp.metrics import Evaluation, margin
-from vqexp.pipeline.foundation import Foundation, freeze
-from vqexp.store import Artifact, Job
+from vqexp.core.errors import WorkError
+from vqexp.core.generators import generators_kept, seed_generators
+from vqexp.core.keys import key_of, seed_of
+from vqexp.core.margins import margin
+from vqexp.core.modes import freeze
+from vqexp.core.random_module import is_random
+from vqexp.core.sampling import Sampler
+from vqexp.core.store import Artifact, Job
+from vqexp.defenses import defend
+from vqexp.metrics import Evaluation
+from vqexp.pipeline.foundation import Foundation
 
 EVALUATION_VERSION = 3
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.attacks import PGD
-from vqexp.errors import check_number
+from vqexp.core.errors import check_number
 from vqexp.training.standard import Standard
 
 

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.classifiers import load_checkpoint
-from vqexp.defenses import Draw, NoDefense, call
-from vqexp.errors import ConfigError, SenselessError, require
+from vqexp.core.draws import Draw
+from vqexp.core.errors import ConfigError, SenselessError, require
+from vqexp.core.random_module import call
+from vqexp.defenses import NoDefense
 from vqexp.training.standard import Standard
 
 

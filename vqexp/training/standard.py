@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from vqexp.errors import WorkError, one_of, require
+from vqexp.core.errors import WorkError, one_of, require
+from vqexp.core.progress import Bar, stage
 from vqexp.loggers import Logger
-from vqexp.progress import Bar, stage
 from vqexp.training.augment import AUGMENTS, augment
 from vqexp.training.state import StateFile
 from vqexp.training.stepper import OPTIMIZERS, SCHEDULES, Stepper

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vqexp.errors import WorkError, one_line
+from vqexp.core.errors import WorkError, one_line
 
 
 class StateFile:

@@ -1,0 +1,179 @@
+"""Is the attack of an audit strong enough? Attack checks on its members and curves, with what they rest on.
+
+After Athalye et al. 2018, section 3.1, Carlini et al. 2019 and Croce & Hein 2020: signs that a defense hides
+its gradients instead of being robust.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vqexp.core.text import size_of
+from vqexp.metrics import Member, WorstCase, gap, worst_case
+
+NEAR_ZERO = 0.05  # accuracy that counts as fallen
+TOLERANCE = 0.02  # a change in accuracy that counts as none
+SHARE_OF_NOISE = 0.5  # of what the attack takes: random noise must take less
+SETTINGS = ("eps", "steps", "restarts", "samples")  # of the curves
+FEW_ZEROS = 0.01  # images whose gradient may vanish
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of an audit. member, natural: its images attacked and not; None where the row has none."""
+
+    kind: str
+    record: Mapping[str, Any]
+    member: Member | None
+    natural: Member | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One attack check. found: what was seen where it does not hold.
+
+    masking: that is gradient masking. weak: the attack cannot be trusted then.
+    """
+
+    name: str
+    holds: bool
+    detail: str
+    found: str = ""
+    masking: bool = False
+    weak: bool = True
+
+
+def evidence(findings: Mapping[str, Finding], counted: Sequence[str], worst: WorstCase | None) -> list[Check]:
+    """All attack checks that the rows allow. counted: labels of the members of the worst case."""
+    checks = [*gradient_checks(findings), *_against_others(findings, counted), *_curves(findings)]
+    noise = [finding for finding in findings.values() if finding.kind == "noise"]
+    if noise and noise[0].member and noise[0].natural and worst:
+        checks.append(_against_noise(noise[0].natural, noise[0].member, worst.member))
+    return checks
+
+
+def gradient_checks(findings: Mapping[str, Finding]) -> list[Check]:
+    """Whether each gradient exists. That one vanishes is masking; the attack is weak where all of them do."""
+    seen = []
+    for label, finding in findings.items():
+        if finding.kind != "gradients":
+            continue
+        metrics = finding.record["metrics"]
+        zero, bad = (
+            metrics["natural_gradient_all_zero"]["mean"],
+            metrics["natural_gradient_not_finite"]["mean"],
+        )
+        detail = (
+            f"zero on {percent_of(zero)} of images, not finite on {percent_of(bad)}; mean norm "
+            f"{_number(metrics['natural_gradient_norm'])}, cosine between draws "
+            f"{_number(metrics['natural_gradient_cosine'])}"
+        )
+        seen.append((label.removeprefix("gradients: "), zero, bad, detail))
+    good = [zero <= FEW_ZEROS and bad == 0 for _, zero, bad, _ in seen]
+    return [
+        Check(
+            f"{name} exists",
+            holds,
+            detail,
+            gradient_found(name, zero, bad),
+            masking=True,
+            weak=not any(good),
+        )
+        for (name, zero, bad, detail), holds in zip(seen, good, strict=True)
+    ]
+
+
+def gradient_found(name: str, zero: float, bad: float) -> str:
+    """`the true gradient is zero on 100 % of images`; name: of the gradient."""
+    shares = {"zero": zero, "not finite": bad}
+    parts = [f"{what} on {percent_of(share)} of images" for what, share in shares.items() if share]
+    return f"the {name.removeprefix('the ')} is {' and '.join(parts)}"
+
+
+def _against_others(findings: Mapping[str, Finding], counted: Sequence[str]) -> list[Check]:
+    white = [_member(findings[label]) for label in counted if findings[label].kind == "white_box"]
+    if not white:
+        return []
+    strongest, checks = worst_case(white).member, []
+    for label in counted:
+        if findings[label].kind == "white_box":
+            continue
+        more, error = gap(strongest, _member(findings[label]))
+        leaves = f"{_points(abs(more))} {'more' if more > 0 else 'less'} accuracy"
+        checks.append(
+            Check(
+                f"white-box is at least as strong as: {label}",
+                more <= max(TOLERANCE, 2 * error),
+                f"white-box leaves {leaves} (standard error {_points(error)})",
+                f"the attacks that know the defense leave {leaves} than {label}",
+                masking=True,
+            )
+        )
+    return checks
+
+
+def _against_noise(natural: Member, noise: Member, worst: Member) -> Check:
+    """Whether noise takes at most half of what the attack takes."""
+    (by_noise, _), (by_attack, error) = gap(natural, noise), gap(natural, worst)
+    takes = f"takes {_points(by_noise)}, the worst case {_points(by_attack)}"
+    return Check(
+        "random noise of the same size is far weaker",
+        by_noise <= max(SHARE_OF_NOISE * by_attack, TOLERANCE),
+        f"noise {takes} (standard error {_points(error)})",
+        f"random noise of the same size {takes}",
+    )
+
+
+def _curves(findings: Mapping[str, Finding]) -> list[Check]:
+    checks = []
+    for setting in SETTINGS:
+        points = curve(findings, setting)
+        if len(points) < 2:
+            continue
+        (_, before), (value, last) = points[-2:]
+        accuracy = float(last.outcomes.double().mean())
+        if setting == "eps":
+            name, detail = "accuracy falls to (near) zero as eps grows", f"at eps {size_of(value)}"
+            seen = percent_of(accuracy)
+            found = f"accuracy is still {seen} {detail}"
+            checks.append(Check(name, accuracy <= NEAR_ZERO, f"{seen} {detail}", found, masking=True))
+            continue
+        drop, error = gap(before, last)
+        what = "draws" if setting == "samples" else setting
+        change = f"{'takes' if drop >= 0 else 'adds'} {_points(abs(drop))}"
+        detail = f"to {value:g}, {change} (standard error {_points(error)})"
+        holds = drop <= max(TOLERANCE, 2 * error)
+        found = f"the last increase of {what}, {detail}"
+        checks.append(Check(f"more {what} no longer help", holds, f"the last increase, {detail}", found))
+    return checks
+
+
+def curve(findings: Mapping[str, Finding], setting: str) -> list[tuple[float, Member]]:
+    """(value, worst case of the series) along a setting, in order; along eps from 0, without attack."""
+    group = "adversary" if setting == "samples" else "attack"
+    points: dict[float, list[Member]] = {}
+    for finding in findings.values():
+        if finding.kind == f"curve {setting}":
+            value = float(finding.record["config"][group][setting])
+            points.setdefault(value, []).append(_member(finding))
+            if setting == "eps" and finding.natural:
+                points[0.0] = [finding.natural]
+    return [(value, worst_case(members).member) for value, members in sorted(points.items())]
+
+
+def percent_of(share: float) -> str:
+    """`100 %`, `12.5 %`: a share in [0, 1]."""
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def _member(finding: Finding) -> Member:
+    assert finding.member is not None
+    return finding.member
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f} points"
+
+
+def _number(estimate: Mapping[str, Any]) -> str:
+    return "-" if estimate["mean"] is None else f"{estimate['mean']:.3g}"

@@ -1,0 +1,94 @@
+"""The audit of a defense: its members, curves and gradient diagnostics as rows of a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from itertools import product
+from typing import Any
+
+from vqexp.reports.spec.shape import check_shape
+from vqexp.reports.spec.table import Cell, Table, check_parts
+
+KINDS = ("white_box", "oblivious", "transfer", "black_box")  # whose worst case counts
+CURVES = {
+    "eps": "attack.eps='${{mul:{value},${{dataset.eps}}}}'",
+    "steps": "attack.steps={value}",
+    "restarts": "attack.restarts={value}",
+    "samples": "adversary.samples={value}",
+}
+
+
+@dataclass(frozen=True)
+class Audit(Table):
+    """A table whose rows are attacks on one defense, as `conf/table/audit.yaml` describes them.
+
+    judged: overrides of all rows but the gradients. strong: overrides of rows marked `strong`.
+    curves: setting -> {values, series, overrides}. gradients: rows of `metric=gradients`.
+    surrogate: overrides of the row of kind `transfer`. without: parts of labels that are left out.
+    """
+
+    judged: list[str] = field(default_factory=list)
+    strong: list[str] = field(default_factory=list)
+    curves: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gradients: list[dict[str, Any]] = field(default_factory=list)
+    surrogate: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+
+    def all_rows(self) -> list[dict[str, Any]]:
+        """Members, curves and gradients alike: label, kind, adversaries, overrides."""
+        rows = []
+        for row in self.rows:
+            own = [*self.judged, *(self.strong if row.get("strong") else []), *row.get("overrides", [])]
+            own += self.surrogate if row["kind"] == "transfer" else []
+            own.append("dataset.n=${scale.audit.members}")
+            rows.append({**row, "overrides": own})
+        for name, curve in self.curves.items():
+            for value, series in product(curve["values"], curve["series"]):
+                own = [*self.judged, *curve["overrides"], CURVES[name].format(value=value)]
+                rows.append(
+                    {
+                        "label": f"curve: {name} {value}, {series[0]}",
+                        "kind": f"curve {name}",
+                        "adversaries": series,
+                        "overrides": [*own, "dataset.n=${scale.audit.curves}"],
+                    }
+                )
+        for row in self.gradients:
+            own = ["metric=gradients", "attack=none", "dataset.n=${scale.audit.curves}"]
+            label = f"gradients: {row['label']}"
+            rows.append({**row, "label": label, "kind": "gradients", "overrides": own})
+        return rows
+
+    def attempts(self) -> list[list[Cell]]:
+        """The choices of every row that is asked for."""
+        return [choices for choices in self.choices() if self._asked(choices[0].row)]
+
+    def _asked(self, label: str) -> bool:
+        wanted = self.only_rows is None or any(part in label for part in self.only_rows)
+        return wanted and not any(part in label for part in self.without)
+
+    def choices(self) -> list[list[Cell]]:
+        """For every row a cell for each of its adversaries, in order."""
+        column = self.columns["robust"]
+        found = []
+        for row in self.all_rows():
+            adversaries = [f"adversary={name}".split() for name in row.get("adversaries", [])] or [[]]
+            found.append(
+                [
+                    self._cell({**row, "overrides": [*choice, *row["overrides"]]}, "robust", column)
+                    for choice in adversaries
+                ]
+            )
+        return found
+
+    def kinds(self) -> dict[str, str]:
+        """label -> kind of every row."""
+        return {row["label"]: row["kind"] for row in self.all_rows()}
+
+
+def load_audit(settings: Mapping[str, Any]) -> Audit:
+    """An audit from its config; raises `ConfigError` for a row that does not exist."""
+    check_shape("table", settings, [each.name for each in fields(Audit)])
+    audit = Audit(**settings)
+    check_parts("table.only_rows", audit.only_rows or (), audit.kinds())
+    check_parts("table.without", audit.without, audit.kinds())
+    return audit

@@ -1,0 +1,110 @@
+"""From the records of an audit's rows to what they say together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vqexp.audits.evidence import Check, Finding, evidence
+from vqexp.audits.members import KINDS, Audit
+from vqexp.audits.sense import senseless
+from vqexp.core.errors import WorkError
+from vqexp.core.keys import key_of
+from vqexp.core.store import Store
+from vqexp.metrics import Member, WorstCase, worst_case
+from vqexp.reports.spec.fill import is_row
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """findings: rows by label; counted: labels of the worst case's members; worst: None without any.
+
+    left_out: rows that make no sense for the defense, with the reason. missing: those that do, and have no
+    record.
+    """
+
+    findings: Mapping[str, Finding]
+    counted: Sequence[str]
+    worst: WorstCase | None
+    checks: Sequence[Check]
+    left_out: Mapping[str, str]
+    missing: Sequence[str]
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """How many rows have a record, and how many make sense for the defense."""
+        return len(self.findings), len(self.findings) + len(self.missing)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings that all rows share, of defense and dataset, are in that of any."""
+        return next(iter(self.findings.values())).record["config"]
+
+    def shares(self) -> dict[str, int]:
+        """label -> images on which a member of the worst case is the strongest."""
+        if self.worst is None:
+            return {}
+        counts = self.worst.chosen.bincount(minlength=len(self.counted)).tolist()
+        return dict(zip(self.counted, counts, strict=True))
+
+
+def read_audit(
+    audit: Audit, records: Mapping[str, Mapping[str, Any]], store: Store, left_out: Mapping[str, str]
+) -> AuditResult:
+    """From the records of its rows, by label; raises `WorkError` if a record's counts have gone.
+
+    left_out: rows that are known to make no sense, with the reason; of the others each is asked.
+    """
+    kinds = audit.kinds()
+    findings = {
+        label: Finding(kinds[label], record, *_members_of(record, store)) for label, record in records.items()
+    }
+    counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
+    members = [member for label in counted if (member := findings[label].member)]
+    worst = worst_case(members) if members else None
+    config = next(iter(records.values()))["config"]
+    refused = {**senseless(audit, config["defense"], config["dataset"]["num_classes"]), **left_out}
+    return AuditResult(
+        findings,
+        counted,
+        worst,
+        evidence(findings, counted, worst),
+        {label: refused[label] for label in kinds if label in refused and label not in records},
+        [label for label in kinds if label not in refused and label not in records],
+    )
+
+
+def _members_of(record: Mapping[str, Any], store: Store) -> list[Member | None]:
+    """What is known of the record's images attacked, and not attacked."""
+    artifact = store.load("counts", record["key"])
+    if artifact is None:
+        raise WorkError(f"{store.path('counts', record['key'])} has gone; run the audit again")
+    return [
+        Member.from_counts(artifact.tensors, kind) if f"{kind}_report_outcomes" in artifact.tensors else None
+        for kind in ("adversarial", "natural")
+    ]
+
+
+def all_audits(audit: Audit, records: Sequence[Mapping[str, Any]], store: Store) -> dict[str, AuditResult]:
+    """name -> result for every (dataset, eps, classifier, defense) that was audited."""
+    groups: dict[str, dict[str, Mapping[str, Any]]] = {}
+    choices = {cells[0].row: cells for cells in audit.attempts()}
+    for record in records:
+        if not record["reported"] or record["reported"]["table"] != audit.name:
+            continue
+        if not any(is_row(cell.settings, record) for cell in choices.get(record["reported"]["row"], ())):
+            continue
+        dataset, defense = record["config"]["dataset"], record["config"]["defense"]
+        about = key_of(dataset["name"], dataset["eps"], record["classifier"], defense)
+        name = f"{dataset['name']}-{defense['_target_'].rsplit('.', 1)[-1].lower()}-{about[:6]}"
+        rows, label = groups.setdefault(name, {}), record["reported"]["row"]
+        if label not in rows or _weight(record) > _weight(rows[label]):
+            rows[label] = record
+    labels = audit.kinds()
+    return {
+        name: read_audit(audit, {label: rows[label] for label in labels if label in rows}, store, {})
+        for name, rows in sorted(groups.items())
+    }
+
+
+def _weight(record: Mapping[str, Any]) -> tuple[int, str]:
+    return record["config"]["dataset"]["n"] or 10**9, record["provenance"]["date"]

@@ -1,0 +1,82 @@
+"""An audit in short: what its verdict rests on, and its line in a table of audits."""
+
+from vqexp.audits.result import AuditResult
+from vqexp.audits.verdict import Standing, attacker, verdict_of
+from vqexp.core.estimate import proportion
+from vqexp.core.text import defense_name, interval, percent, settings_of, size_of
+from vqexp.metrics import Member, worst_case
+from vqexp.pipeline.outcomes import Outcomes
+from vqexp.reports.spec.reported import least_reported
+
+
+def standing(result: AuditResult) -> Standing:
+    """What the verdict on the audit's defense rests on."""
+    dataset, defense = result.config["dataset"], result.config["defense"]
+    ignorant, worst = _ignorant(result), result.worst.member if result.worst else None
+    found = proportion(worst.outcomes) if worst else None
+    shares = result.shares()
+    by = max(shares, key=lambda label: shares[label]) if shares else ""
+    run, of = result.rows
+    natural = [f for f in result.findings.values() if f.kind == "natural"]
+    return Standing(
+        natural=natural[0].record["metrics"]["natural_accuracy"]["mean"] if natural else None,
+        worst=found.mean if found else None,
+        interval=found.ci95 if found else (0.0, 1.0),
+        n=found.n if found else 0,
+        by=attacker(by, result.findings[by].kind) if by else "",
+        ignores=proportion(ignorant.outcomes).mean if ignorant else None,
+        below_ignores=bool(ignorant and worst and _lower(worst, ignorant)),
+        reported=least_reported(dataset["name"], defense_name(defense), defense, dataset["eps"]),
+        classes=dataset["num_classes"],
+        weak=[check.found for check in result.checks if check.weak and not check.holds],
+        run=run,
+        of=of,
+    )
+
+
+def headline(result: AuditResult) -> dict[str, str]:
+    """The audit in short, as text: its verdict, what of, and what was found; accuracies in percent."""
+    found, config = standing(result), result.config
+    verdict = verdict_of(found)
+    natural = [
+        finding.record["metrics"]["natural_accuracy"]
+        for finding in result.findings.values()
+        if finding.kind == "natural"
+    ]
+    estimates = {}
+    if result.worst:
+        estimates = {name: estimate.to_dict() for name, estimate in result.worst.estimates().items()}
+    ignorant = _ignorant(result)
+    held = sum(check.holds for check in result.checks)
+    return {
+        "of": str(found.of),
+        "verdict": verdict.word,
+        "line": verdict.line,
+        "defense": defense_name(config["defense"]),
+        "settings": settings_of(config["defense"]),
+        "dataset": config["dataset"]["name"],
+        "eps": size_of(config["dataset"]["eps"]),
+        "natural": percent(natural[0]) if natural else "",
+        "ignores": percent(proportion(ignorant.outcomes).to_dict()) if ignorant else "",
+        "worst": percent(estimates["mean"]) if estimates else "",
+        "interval": interval(estimates["mean"]) if estimates else "",
+        "vote": percent(estimates["vote"]) if estimates else "",
+        "every": percent(estimates["all"]) if estimates else "",
+        "checks": f"{held} of {len(result.checks)}",
+        "n": str(found.n or ""),
+    }
+
+
+def _ignorant(result: AuditResult) -> Member | None:
+    """The worst case over the attackers who ignore the defense, on the images of the audit's worst case."""
+    kinds = {label: result.findings[label].kind for label in result.counted}
+    members = [result.findings[label].member for label, kind in kinds.items() if kind == "oblivious"]
+    if not members or result.worst is None:
+        return None
+    return worst_case([member for member in members if member]).member.on(result.worst.member.ids)
+
+
+def _lower(worst: Member, other: Member) -> bool:
+    """Whether the first leaves clearly less than the second, image by image."""
+    shares = (other.outcomes.double().mean(0) - worst.outcomes.double().mean(0)).numpy()
+    return Outcomes("", shares, (-1, 1)).interval()[0] > 0

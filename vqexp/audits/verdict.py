@@ -1,0 +1,152 @@
+"""The verdict of an audit: first whether the defense is robust, then how far the attack can be trusted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vqexp.audits.evidence import Check
+
+FALLEN = 0.05  # robust accuracy below which a defense is broken, unless guessing gives more
+SURE = 0.95  # of the one-sided bound on the worst case
+INCOMPLETE = "INCOMPLETE"
+RULES = {
+    "BROKEN": "we are 95 % sure (one-sided Wilson bound) that the worst case lies below 5 %, or below what "
+    "guessing gives (1 / classes)",
+    "WEAKENED": "not broken, but the worst case lies clearly (beyond the 95 % interval, image by image where "
+    "both are known) below what the defense keeps against an attacker who ignores it, or below what its "
+    "paper reports",
+    "NO BREAK FOUND": "neither, and no attack check speaks against the attack",
+    "ATTACK TOO WEAK": "neither, and an attack check shows that the attack cannot be trusted",
+    INCOMPLETE: "rows that make sense for this defense have no record; there is no verdict",
+}
+NO_CONTROL = (
+    "There is no positive control yet, points that are known to exist and of which the attack would have to "
+    "find 95 %: the attack checks are all that speaks for it."
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a verdict rests on; accuracies as shares of images in [0, 1], None where nothing was measured.
+
+    natural: without attack. worst, interval: of the worst case over n images, in 95 % Wilson intervals.
+    by: the attacker to whom it owes most images. ignores: what is left against one who ignores the defense;
+    below_ignores: the worst case lies clearly below that. reported: the least that a paper reports of this
+    defense. weak: what attack checks found against the attack. run, of: rows with a record, and those that
+    make sense for the defense.
+    """
+
+    natural: float | None
+    worst: float | None
+    interval: tuple[float, float]
+    n: int
+    by: str
+    ignores: float | None
+    below_ignores: bool
+    reported: float | None
+    classes: int
+    weak: Sequence[str]
+    run: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """word: one of `RULES`, of an unfinished audit with its rows. line: what an audit says first."""
+
+    word: str
+    line: str
+
+    @property
+    def rule(self) -> str:
+        """When this verdict is given."""
+        return RULES[INCOMPLETE if self.word.startswith(INCOMPLETE) else self.word]
+
+
+def verdict_of(standing: Standing) -> Verdict:
+    """By the first of the rules that fits: incomplete, broken, weakened, too weak, no break found."""
+    if standing.run < standing.of or standing.worst is None:
+        text = f"{INCOMPLETE} ({standing.run} of {standing.of} rows)"
+        return Verdict(text, text)
+    below_report = standing.reported is not None and standing.interval[1] < standing.reported
+    reasons = []
+    if surely_below(standing.worst, standing.n, max(FALLEN, 1 / standing.classes)):
+        word = "BROKEN"
+    elif standing.below_ignores or below_report:
+        word = "WEAKENED"
+        if standing.below_ignores and standing.ignores is not None:
+            reasons.append(f"{_percent(standing.ignores)} against an attacker who ignores it")
+        if below_report and standing.reported is not None:
+            reasons.append(f"{_percent(standing.reported)} reported")
+    elif standing.weak:
+        word, reasons = "ATTACK TOO WEAK", list(standing.weak[:1])
+    else:
+        word = "NO BREAK FOUND"
+    low, high = standing.interval
+    before = f"{_percent(standing.natural)} -> " if standing.natural is not None else ""
+    found = f"{before}{_percent(standing.worst)} [{100 * low:.1f}, {100 * high:.1f}] by {standing.by}"
+    return Verdict(word, f"{word}: {'; '.join([found, *reasons])}")
+
+
+def surely_below(share: float, n: int, bound: float) -> bool:
+    """Whether the one-sided 95 % Wilson bound on a share of n images lies below `bound`."""
+    from statsmodels.stats.proportion import proportion_confint  # takes a second to import
+
+    _, high = proportion_confint(share * n, n, alpha=2 * (1 - SURE), method="wilson")
+    return bool(high < bound)
+
+
+def attacker(label: str, kind: str) -> str:
+    """Who attacks in a row of an audit: `PGD that knows it`, `AutoAttack that ignores it`, else the label."""
+    attack = label.split(",")[0].split(" that ")[0]
+    knows = {"white_box": "knows", "oblivious": "ignores"}.get(kind)
+    return f"{attack} that {knows} it" if knows else label
+
+
+def trust(checks: Sequence[Check], *, complete: bool) -> list[str]:
+    """How far the attack can be trusted, in sentences: how many checks held, and what was found."""
+    failed = [check for check in checks if not check.holds]
+    lines = [f"{len(checks) - len(failed)} of {len(checks)} attack checks held."]
+    if masking := [check.found for check in failed if check.masking]:
+        lines.append(f"Gradient masking: {'; '.join(masking)}.")
+    if weak := [check.found for check in failed if not check.masking]:
+        lines.append(f"The attack is not at its strongest: {'; '.join(weak)}.")
+    if any(check.weak for check in failed):
+        lines.append("So the worst case is an upper bound: a better attack may leave less.")
+    elif complete:
+        lines.append("No attack check speaks against the attack.")
+    return [*lines, NO_CONTROL]
+
+
+def opening(head: Mapping[str, str], trusted: Sequence[str]) -> list[str]:
+    """The lines of a page before all else, from its headline: verdict, its rule, worst case, trust."""
+    verdict = Verdict(head["verdict"], head["line"])
+    return [
+        f"**{verdict.line}**",
+        "",
+        f"The rule: {verdict.rule}.",
+        "",
+        _worst_case(head),
+        "",
+        *trusted,
+    ]
+
+
+def _worst_case(head: Mapping[str, str]) -> str:
+    """The worst case in a sentence."""
+    if not head["worst"]:
+        return "No attack was run."
+    before = f", {head['natural']} % without attack" if head["natural"] else ""
+    ignored = f", {head['ignores']} % against an attacker who ignores the defense" if head["ignores"] else ""
+    return (
+        f"Worst case, image by image: {head['worst']} % robust accuracy {head['interval']} on {head['n']} "
+        f"images{before}{ignored}. By majority vote {head['vote']} %, right in every draw {head['every']} %."
+    )
+
+
+def rules() -> list[str]:
+    """The lines that say what each verdict means."""
+    return ["## The verdicts", "", *(f"- {word}: {rule}." for word, rule in RULES.items())]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, configs, keys, the store, draws, estimates."""

@@ -1,0 +1,97 @@
+"""From a Hydra config to plain data: resolvers, fractions, one-line messages."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vqexp.core.errors import ConfigError
+
+CONF = Path(__file__).parents[2] / "conf"
+
+# `8/255`, as people write a fraction
+FRACTION = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")
+TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "_target_")  # settings that hold no number
+
+
+def register_resolvers() -> None:
+    """`${div:4,255}`, `${mul:0.1,${attack.eps}}`, `${add:${seed},1}`, `${first:null,5}` (the first that is
+    not null), `${least:null,5,7}` (the least that is not null), and `${equal:${attack.norm},l2,1,0.1}` (1 if
+    the first two are equal, else 0.1).
+    """
+    resolvers: dict[str, Callable[..., Any]] = {
+        "div": lambda a, b: a / b,
+        "mul": lambda a, b: a * b,
+        "add": lambda a, b: a + b,
+        "equal": lambda a, b, then, otherwise: then if a == b else otherwise,
+        "least": lambda *values: min((value for value in values if value is not None), default=None),
+        "first": lambda *values: next((value for value in values if value is not None), None),
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The config as plain data, every interpolation resolved and `8/255` a number; raises `ConfigError`."""
+    try:
+        raw = OmegaConf.create(numbers(OmegaConf.to_container(config)))
+        plain = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(config_message(error)) from None
+    except (TypeError, ZeroDivisionError) as error:
+        raise ConfigError(f"an interpolation fails: {error}") from None
+    assert isinstance(plain, dict)
+    return {str(name): value for name, value in plain.items()}
+
+
+def numbers(value: Any, name: str = "") -> Any:
+    """Plain data with texts such as `8/255` replaced by the number."""
+    if isinstance(value, dict):
+        return {key: numbers(entry, str(key)) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [numbers(entry, name) for entry in value]
+    found = FRACTION.fullmatch(value) if isinstance(value, str) and name not in TEXTS else None
+    return float(found[1]) / float(found[2]) if found and float(found[2]) else value
+
+
+def config_message(error: BaseException) -> str:
+    """One line for what Hydra and OmegaConf say in several, with what exists."""
+    text = str(error)
+    missing = re.search(
+        r"Could not find '([^']*)/([^'/]*)'\s*Available options in '[^']*':((?:\n\t\S+)*)", text
+    )
+    if missing:
+        group, value, options = missing.groups()
+        return f"{group}={value} does not exist; choose one of {', '.join(sorted(options.split()))}"
+    unknown = re.search(r"Could not override '([^']*)'", text)
+    if unknown:
+        node: Any = getattr(error.__cause__, "parent_node", None) or {}
+        exists = ", ".join(sorted(str(name) for name in node if name not in ("_target_", "hydra")))
+        return f"{unknown.group(1)} is no setting; there is {exists or '(see --cfg job)'}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r} as name=value: {_line(error)}"
+    return _line(error)
+
+
+CONFIG_FAULTS = (ConfigError, HydraException, OmegaConfBaseException)
+
+
+def _line(error: BaseException) -> str:
+    text = re.sub(
+        r"(Set the environment variable HYDRA_FULL_ERROR=1|See https://hydra).*", "", str(error), flags=re.S
+    )
+    return " ".join(text.split())
+
+
+def finite(value: Any) -> Any:
+    """Plain data with NaN replaced by None, as JSON wants it."""
+    if isinstance(value, dict):
+        return {name: finite(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,143 @@
+"""Randomness as a function of (seed, purpose, image id, draw number), and of nothing else.
+
+So a result does not change with batch size, order, sharding or the number of workers, and an attack
+never sees the draws of an evaluation.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqexp.core.errors import one_of
+
+# Each purpose has streams of its own. Its number never changes: published results rest on it. `call` serves
+# modules that are called without a draw, by libraries that know nothing of it; `rank` compares an attack's
+# candidates, `select` compares attacks; `guess` names a certificate's class, `certify` estimates.
+PURPOSES = {
+    "call": 0,
+    "train": 1,
+    "attack": 2,
+    "select": 3,
+    "report": 4,
+    "rank": 5,
+    "guess": 6,
+    "certify": 7,
+}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which draw of a defense's randomness to use for a batch of N images.
+
+    purpose: one of `PURPOSES`; streams of different purposes never meet.
+    number: the draw, an int >= 0 for the whole batch or an int64 tensor (N,), one an image.
+    ids: int64 tensor (N,), the images' rows in their dataset; None takes their positions in the batch.
+    place: which of a model's random modules it is for, >= 0, so that no two share their numbers.
+    """
+
+    purpose: str = "call"
+    number: int | Tensor = 0
+    ids: Tensor | None = None
+    place: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("purpose", self.purpose, PURPOSES)
+
+    def __getitem__(self, rows: slice | Tensor) -> "Draw":
+        """The draw of some rows of the batch; positions must have been made ids first (`resolve`)."""
+        number = self.number[rows] if isinstance(self.number, Tensor) else self.number
+        return replace(self, number=number, ids=None if self.ids is None else self.ids[rows])
+
+    def resolve(self, n: int) -> "Draw":
+        """The same draw with explicit ids for a batch of `n` images."""
+        return self if self.ids is not None else replace(self, ids=torch.arange(n))
+
+    def keys(self) -> list[tuple[int, int]]:
+        """(id, number) of each image; needs ids."""
+        assert self.ids is not None
+        ids = self.ids.tolist()
+        numbers = self.number.tolist() if isinstance(self.number, Tensor) else [self.number] * len(ids)
+        return list(zip(ids, numbers, strict=True))
+
+
+def repeated(purpose: str, numbers: Tensor, ids: Tensor, *, known: bool = False) -> Draw:
+    """The draws `numbers` (R,) of N images with `ids` (N,), as one batch of R N, draw by draw.
+
+    known: an adversary knows the draws, and they are those of `report`, the same for every image.
+    """
+    ids = torch.zeros_like(ids) if known else ids
+    purpose = "report" if known else purpose
+    return Draw(purpose, numbers.repeat_interleave(len(ids)), ids.repeat(len(numbers)))
+
+
+class Streams:
+    """One generator an image, read in the order of the calls: `normal`, `uniform`, `subset`.
+
+    On the CPU numpy's Philox, keyed by (seed, id) with the place, the draw and the purpose in the counter's
+    high words; elsewhere torch's own generator under a hash of the same five numbers. The two differ.
+    """
+
+    def __init__(self, seed: int, draw: Draw, device: torch.device) -> None:
+        purpose, place = PURPOSES[draw.purpose], draw.place
+        self._device = device
+        self._numpy: list[np.random.Generator] = []
+        self._torch: list[torch.Generator] = []
+        keys = draw.keys()
+        for image_id, number in keys:
+            if device.type == "cpu":
+                philox = np.random.Philox(key=[seed, image_id], counter=[0, place, number, purpose])
+                self._numpy.append(np.random.Generator(philox))
+            else:
+                parts = repr((seed, purpose, place, image_id, number))
+                digest = blake2b(parts.encode(), digest_size=8).digest()
+                generator = torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+                self._torch.append(generator)
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Standard normal numbers, (N, *shape): the same for every dtype, as far as it can hold them."""
+        return self._fill(
+            shape,
+            torch.float32,
+            lambda generator, row: generator.standard_normal(dtype=np.float32, out=row),
+            lambda generator, row: row.normal_(generator=generator),
+        ).to(dtype)
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Numbers uniform on [0, 1), (N, *shape)."""
+        numpy_dtype: Any = np.float64 if dtype == torch.float64 else np.float32
+        return self._fill(
+            shape,
+            dtype,
+            lambda generator, row: generator.random(dtype=numpy_dtype, out=row),
+            lambda generator, row: row.uniform_(generator=generator),
+        )
+
+    def subset(self, n: int, k: int) -> Tensor:
+        """k different numbers out of range(n) for each image, (N, k) int64."""
+        if self._numpy:
+            rows = [generator.choice(n, k, replace=False, shuffle=False) for generator in self._numpy]
+            return torch.from_numpy(np.stack(rows))
+        # the k smallest of n independent uniforms are a uniformly random subset
+        return self.uniform((n,), torch.float64).topk(k, largest=False).indices
+
+    def _fill(
+        self,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        with_numpy: Callable[[np.random.Generator, np.ndarray], Any],
+        with_torch: Callable[[torch.Generator, Tensor], Any],
+    ) -> Tensor:
+        rows = max(len(self._numpy), len(self._torch))
+        if self._device.type == "cpu" and dtype not in (torch.float32, torch.float64):
+            return self._fill(shape, torch.float32, with_numpy, with_torch).to(dtype)
+        out = torch.empty(rows, *shape, dtype=dtype, device=self._device)
+        for generator, row in zip(self._numpy, out.numpy() if self._numpy else (), strict=True):
+            with_numpy(generator, row)
+        for torch_generator, row in zip(self._torch, out if self._torch else (), strict=True):
+            with_torch(torch_generator, row)
+        return out

@@ -1,0 +1,27 @@
+"""The global generators of torch, numpy and Python, from which code that is not ours may draw."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """The global generators of torch, numpy and Python are afterwards what they were before."""
+    before = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+
+
+def seed_generators(seed: int) -> None:
+    """Start the global generators of torch, numpy and Python from `seed`, in [0, 2^31)."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

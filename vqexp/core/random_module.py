@@ -1,0 +1,87 @@
+"""Modules that read a draw, and how the draw of a call reaches all of them below any wrapper."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from vqexp.core.draws import Draw
+from vqexp.core.errors import require
+
+PLACES = 2**16  # at most so many random modules under one of them
+
+
+class RandomModule(nn.Module):
+    """A module whose output may depend on a draw; a random one implements `forward(images, draw=None)`.
+
+    The draw is the one that the call was given, or the one that whatever stands outermost has bound
+    (`call`), so that no `Sequential`, normalization or compiled wrapper in between can lose it; else None,
+    and `draw_for` makes it the next of the module's own calls.
+    """
+
+    random: bool = False  # fresh draws give different results
+    bound: Draw | None = None
+    calls: int = 0
+
+    def __call__(self, images: Tensor, draw: Draw | None = None) -> Tensor:
+        """`forward` on the draw given or bound."""
+        draw = draw or self.bound
+        return super().__call__(images) if draw is None else super().__call__(images, draw=draw)
+
+    def draw_for(self, n: int, draw: Draw | None) -> Draw:
+        """The draw for a batch of n images, with ids. Raises `ConfigError` if it is for another number."""
+        if draw is None:
+            draw = Draw("call", self.calls)
+            self.calls += 1
+        draw = draw.resolve(n)
+        assert draw.ids is not None
+        require(
+            len(draw.ids) == n,
+            f"{type(self).__name__} got {n} images under a draw for {len(draw.ids)}; "
+            "a random module takes the batch as it came",
+        )
+        return draw
+
+
+def name_of(module: nn.Module) -> str:
+    """What messages call a defense: its own `name`, or its class's."""
+    return str(getattr(module, "name", type(module).__name__))
+
+
+def random_modules(model: nn.Module) -> Iterator[RandomModule]:
+    """The random modules of `model`, in order; not those below such a one, which hands its draw on itself."""
+    waiting, seen = [model], set()
+    while waiting:
+        module = waiting.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        if isinstance(module, RandomModule) and module.random:
+            yield module
+        else:
+            waiting += reversed(list(module.children()))
+
+
+def is_random(model: nn.Module) -> bool:
+    """Whether fresh draws of `model` differ."""
+    return next(random_modules(model), None) is not None
+
+
+@contextmanager
+def bound(model: nn.Module, draw: Draw) -> Iterator[None]:
+    """Every random module of `model` reads this draw, each its own numbers of it."""
+    before = [(module, module.bound) for module in random_modules(model)]
+    try:
+        for number, (module, _) in enumerate(before):
+            module.bound = replace(draw, place=draw.place * PLACES + number)
+        yield
+    finally:
+        for module, old in before:
+            module.bound = old
+
+
+def call(model: nn.Module, images: Tensor, draw: Draw) -> Tensor:
+    """model(images) on the given draw, wherever in the model it is read."""
+    with bound(model, draw.resolve(len(images))):
+        return model(images)

@@ -1,0 +1,49 @@
+"""The one loop over draws: it knows their purpose, their numbers, and what the adversary knows of them."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vqexp.core.draws import repeated
+from vqexp.core.generators import generators_kept, seed_generators
+from vqexp.core.inputs import check_finite
+from vqexp.core.keys import seed_of
+from vqexp.core.modes import evaluating
+from vqexp.core.random_module import call, is_random, name_of
+
+# pixel values in one call: enough for a GPU, and no more memory than an attack takes
+AT_ONCE = 512 * 3 * 32 * 32
+
+
+class Sampler:
+    """Draws of random modules for whoever judges them: evaluation, ranking, certificates, metrics.
+
+    seed: of the global generators, from which a classifier that is not ours may draw. known: None, or how
+    many draws the adversary knows; every purpose then gets these and no others.
+    """
+
+    def __init__(self, seed: int, known: int | None = None) -> None:
+        self.seed, self.known = seed, known
+
+    @torch.no_grad()
+    def draws(
+        self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int
+    ) -> Iterator[Tensor]:
+        """model(images) under the draws 0 to count - 1 of a purpose, some at a time: yields (some, N, ...).
+
+        images (N, C, H, W) with their ids (N,) in the dataset. All draws of a fixed model are one. Raises
+        `WorkError` if an output is NaN or infinite.
+        """
+        random = is_random(model)
+        known = random and self.known is not None
+        count = (self.known or count) if random else 1
+        with evaluating(model):
+            for numbers in torch.arange(count).split(max(1, AT_ONCE // images.numel())):
+                draw = repeated(purpose, numbers, ids, known=known)
+                with generators_kept():
+                    seed_generators(seed_of(self.seed, draw.purpose, numbers.tolist(), ids.tolist()))
+                    outputs = call(model, images.repeat(len(numbers), 1, 1, 1), draw)
+                outputs = outputs.unflatten(0, (len(numbers), len(images)))
+                check_finite(outputs, ids, f"what {name_of(getattr(model, 'defense', model))} gives")
+                yield outputs

@@ -1,0 +1,176 @@
+"""The artifact store: every stage's output under a key, checksummed, atomic, locked.
+
+An artifact is one safetensors file whose metadata holds the stage's facts (JSON) and a checksum. A
+finished one is never computed again. The lock of a key is freed by the system when a process dies, so a
+run that is killed, or shared by several workers, resumes where it was.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from vqexp.core.errors import ConfigError, WorkError
+
+
+@dataclass
+class Artifact:
+    """A stage's output: named tensors and plain facts. `facts["seconds"]` is what it took to compute."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artifact to be had: `compute` is called only when the store lacks it."""
+
+    kind: str
+    key: str
+    compute: Callable[[], Artifact]
+
+
+def default_root() -> Path:
+    """The store: `VQEXP_HOME`, or `results/store`."""
+    return Path(os.environ.get("VQEXP_HOME") or "results/store")
+
+
+class Store:
+    """Artifacts and records under one root directory, which several processes may share."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def check(self) -> None:
+        """Create the root; raise `ConfigError` if nothing can be written there."""
+        probe = self.root / f".probe-{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"probe")
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"store.root={self.root} is not writable ({error.strerror}); "
+                "name a writable folder with store.root=DIR or VQEXP_HOME"
+            ) from None
+
+    def path(self, kind: str, key: str) -> Path:
+        """Where the artifact is or will be."""
+        return self.root / kind / f"{key}.safetensors"
+
+    def load(self, kind: str, key: str) -> Artifact | None:
+        """The artifact, or None if there is none; a broken one is reported and counts as none."""
+        path = self.path(kind, key)
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+                metadata = file.metadata() or {}
+            if metadata.get("checksum") == _checksum(kind, key, tensors, metadata.get("facts", "")):
+                return Artifact(tensors, json.loads(metadata["facts"]))
+        except (SafetensorError, OSError, ValueError):
+            pass
+        print(f"{path} is damaged, or not what its name says; it is made again", file=sys.stderr)
+        return None
+
+    def fetch(self, job: Job) -> Artifact:
+        """The artifact of `job`, computed if need be."""
+        return next(self.fetch_all([job]))[1]
+
+    def fetch_all(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Artifact]]:
+        """(index, artifact) of every job, as they become available.
+
+        Jobs that another process is computing are left to it and asked for again at the end.
+        """
+        left: list[int] = []
+        for last_round, indices in ((False, range(len(jobs))), (True, left)):
+            for index in indices:
+                job = jobs[index]
+                artifact = self.load(job.kind, job.key)
+                if artifact is None:
+                    artifact = self._compute(job, wait=last_round)
+                if artifact is None:
+                    left.append(index)
+                else:
+                    yield index, artifact
+
+    def _compute(self, job: Job, wait: bool) -> Artifact | None:
+        """Compute under the key's lock; None if another process holds it and `wait` is false."""
+        path = self.path(job.kind, job.key)
+        lock_path = path.with_suffix(".lock")
+        with faults(f"cannot write {path.parent}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(lock_path, timeout=-1 if wait else 0)
+            try:
+                lock.acquire()
+            except Timeout:
+                return None
+        try:
+            artifact = self.load(job.kind, job.key)
+            if artifact is None:
+                for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed as it wrote
+                    left.unlink()
+                start = time.perf_counter()
+                artifact = job.compute()
+                artifact.tensors = {name: t.contiguous().cpu() for name, t in artifact.tensors.items()}
+                artifact.facts.setdefault("seconds", time.perf_counter() - start)
+                self._write(job, artifact)
+            # removed only now that the artifact stands: whoever still waits on it finds the artifact
+            lock_path.unlink(missing_ok=True)
+            return artifact
+        finally:
+            lock.release()
+
+    def _write(self, job: Job, artifact: Artifact) -> None:
+        facts = json.dumps(artifact.facts)
+        metadata = {"facts": facts, "checksum": _checksum(job.kind, job.key, artifact.tensors, facts)}
+        write_atomically(self.path(job.kind, job.key), save(artifact.tensors, metadata))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write under a temporary name and rename; raise `WorkError` on a full disk and the like."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with faults(f"cannot write {path}"):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def faults(what: str) -> Iterator[None]:
+    """Turn an `OSError` into a one-line `WorkError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise WorkError(f"{what}: {reason}") from None
+
+
+def _checksum(kind: str, key: str, tensors: dict[str, Tensor], facts: str) -> str:
+    """Over all that an artifact holds, and over its name: a whole one in another's place is not it."""
+    digest = hashlib.sha256(f"{kind} {key} {facts}".encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""Numbers and settings as text."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vqexp.core.estimate import FRACTION
+
+NORMS = {"linf": "l-inf", "l2": "l2", None: "l-inf"}
+PAPERS_NAMES = {"PRD": "pRD", "SwRD": "swRD"}  # of the defenses that Python's style spells otherwise
+
+
+def defense_name(config: Mapping[str, Any]) -> str:
+    """A defense as its paper spells it, from its settings in a record."""
+    name = config["_target_"].rsplit(".", 1)[-1]
+    return PAPERS_NAMES.get(name, name)
+
+
+def settings_of(config: Mapping[str, Any]) -> str:
+    """A component's settings in a record as text: `s=3, k=25`."""
+    return ", ".join(f"{name}={value}" for name, value in config.items() if name != "_target_")
+
+
+def value(estimate: Mapping[str, Any]) -> str:
+    """Mean and, over several runs, standard deviation, with the unit: `61.20 (0.31) %`, `23.41 (0.02) dB`."""
+    unit = estimate.get("unit", FRACTION)
+    if estimate["mean"] is None:
+        return "-"
+    if unit == FRACTION:
+        return f"{percent(estimate)} %"
+    spread = f" ({estimate['std']:.2g})" if estimate["runs"] > 1 and estimate["std"] is not None else ""
+    return f"{estimate['mean']:.4g}{spread} {unit}".rstrip()
+
+
+def scale_of(estimate: Mapping[str, Any]) -> float:
+    """100 for a fraction, which is shown in percent; 1 for anything with a unit of its own."""
+    return 100.0 if estimate.get("unit", FRACTION) == FRACTION else 1.0
+
+
+def shown(estimate: Mapping[str, Any]) -> str:
+    """In a table: `61.20 (0.31)`, a fraction in percent; anything else with its unit."""
+    return percent(estimate) if scale_of(estimate) == 100 else value(estimate)
+
+
+def percent(estimate: Mapping[str, Any], digits: int = 2) -> str:
+    """`61.20 (0.31)`: mean and, over several runs, standard deviation; a dash for no images."""
+    if estimate["mean"] is None:
+        return "-"
+    spread = f" ({100 * estimate['std']:.{digits}f})" if estimate["runs"] > 1 else ""
+    return f"{100 * estimate['mean']:.{digits}f}{spread}"
+
+
+def interval(estimate: Mapping[str, Any]) -> str:
+    """`[58.1, 64.2]`: percent for a fraction, else in the estimate's own unit; a dash if nothing is known."""
+    low, high = estimate["ci95"]
+    if low is None or high is None:
+        return "-"
+    if estimate.get("unit", FRACTION) != FRACTION:
+        return f"[{low:.4g}, {high:.4g}]"
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def span(counts: Iterable[int]) -> str:
+    """`500`, or `456 to 498` where they differ; nothing for none."""
+    found = sorted(set(counts))
+    return " to ".join(str(count) for count in dict.fromkeys((*found[:1], *found[-1:])))
+
+
+def size_of(eps: float) -> str:
+    """An eps in [0, 1] pixels as papers write it: `8/255`, `0.3`."""
+    steps = round(255 * eps)
+    return f"{steps}/255" if 0 < steps <= 32 and math.isclose(255 * eps, steps) else f"{eps:.4g}"

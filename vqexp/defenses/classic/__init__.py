@@ -1,0 +1,1 @@
+"""Preprocessors of other papers, and controls that are known to be broken."""

@@ -1,0 +1,39 @@
+"""swRD: overlapping patches, blended pixel by pixel. Journal paper, section 4.2 and Algorithm 2."""
+
+from typing import Any
+
+from torch import Tensor
+
+from vqexp.core.errors import check_number
+from vqexp.defenses.vq import patches as cut
+from vqexp.defenses.vq.quantizer import VectorQuantizer
+
+
+class SwRD(VectorQuantizer):
+    """Sliding-window RandDisc (Algorithm 2).
+
+    beta: sharpness of the blend, >= 0, in the pixel scale `pixel_max` (its unit is 1 / pixel^2).
+    The other parameters are those of `VectorQuantizer`.
+    """
+
+    def __init__(self, *, beta: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        check_number("defense.beta", beta, low=0)
+        self.beta = float(beta)
+
+    def extra_repr(self) -> str:
+        """The parameters, for `print(quantizer)`."""
+        return f"{super().extra_repr()}, beta={self.beta:g}"
+
+    def number_of_patches(self, H: int, W: int) -> int:
+        """(H - s + 1)(W - s + 1)."""
+        return (H - self.s + 1) * (W - self.s + 1)
+
+    def patches(self, images: Tensor) -> Tensor:
+        """Line 2: all s x s windows at stride 1."""
+        return cut.sliding(images, self.s)
+
+    def reassemble(self, quantized: Tensor, patches: Tensor, size: tuple[int, int]) -> Tensor:
+        """Lines 6-17: similarity -beta d_j^2 to the *noise-free* patch, softmax over a pixel's patches."""
+        squared_distance = (quantized - patches).square().sum(-1) * self.pixel_max**2
+        return cut.blend_sliding(quantized, -self.beta * squared_distance, self.s, size)

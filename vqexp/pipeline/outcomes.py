@@ -1,0 +1,80 @@
+"""How often each image was right: carried by a record, so that cells on the same images compare in pairs.
+
+`record["outcomes"]` maps an accuracy to {ids: hash of dataset and image ids in order, right: for each image
+in how many of `runs` draws it was right, as zlib'd bytes in base64}.
+"""
+
+import base64
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqexp.core.keys import key_of
+from vqexp.core.store import Store
+
+COUNTED = {"natural_accuracy": "natural", "robust_accuracy": "adversarial"}  # what counts call these images
+MOST_RUNS = 255  # that a byte holds
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """shares (n,): of an image's draws those that were right, or a difference of such shares.
+
+    ids: hash of which images. ends: the least and the largest value that an entry can have.
+    """
+
+    ids: str
+    shares: NDArray[np.float64]
+    ends: tuple[float, float] = (0.0, 1.0)
+
+    def less(self, other: "Outcomes") -> "Outcomes | None":
+        """Image by image; None if these are not the same images."""
+        if self.ids != other.ids or len(self.shares) != len(other.shares):
+            return None
+        ends = self.ends[0] - other.ends[1], self.ends[1] - other.ends[0]
+        return Outcomes(self.ids, self.shares - other.shares, ends)
+
+    def interval(self) -> tuple[float, float]:
+        """A 95 % interval of the mean over all images that these are a sample of.
+
+        As Agresti & Min 2005 adjust Wald's for matched proportions: half an image more at either end and one
+        in the middle, so that a few images which all agree leave some doubt. An image's mean over several
+        draws varies no more than a single outcome, so it serves means too.
+        """
+        from statsmodels.stats.weightstats import DescrStatsW  # takes a second to import
+
+        values = np.append(self.shares, [*self.ends, sum(self.ends) / 2])
+        weights = np.append(np.ones(len(self.shares)), [0.5, 0.5, 1])
+        low, high = DescrStatsW(values, weights).zconfint_mean()
+        return float(low), float(high)
+
+
+def with_outcomes(record: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    """The record, with the outcomes that the store's counts have of it, if they are there."""
+    artifact = None if "outcomes" in record else store.load("counts", record["key"])
+    if artifact is None:
+        return dict(record)
+    found, counts = {}, artifact.tensors
+    for metric, kind in COUNTED.items():
+        runs = int(counts.get(f"{kind}_report_runs", 0))
+        if metric in record["metrics"] and 0 < runs <= MOST_RUNS:
+            right = counts[f"{kind}_report_correct"].numpy().astype(np.uint8)
+            found[metric] = {
+                "ids": key_of(record["config"]["dataset"]["name"], counts["ids"].tolist()),
+                "right": base64.b64encode(zlib.compress(right.tobytes(), 9)).decode(),
+                "runs": runs,
+            }
+    return {**record, "outcomes": found} if found else dict(record)
+
+
+def outcomes_of(record: Mapping[str, Any], metric: str) -> Outcomes | None:
+    """Those that the record carries of an accuracy; None if it has none."""
+    kept = record.get("outcomes", {}).get(metric)
+    if kept is None:
+        return None
+    right = np.frombuffer(zlib.decompress(base64.b64decode(kept["right"])), np.uint8)
+    return Outcomes(kept["ids"], right / kept["runs"])

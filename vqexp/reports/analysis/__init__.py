@@ -1,0 +1,1 @@
+"""From records to points, comparisons and judged claims."""

@@ -1,0 +1,173 @@
+"""What the papers say of their tables and figures, as checks of numbers: measured ones, or their own.
+
+A claim in a config is {text, place, check, of, than}: `of` and `than` select points
+(`points.select`), `than` inherits from `of` what it does not name, and points are compared
+where they agree in all that it does not name. `than.table` takes points of another table. `ours: true` marks
+what no paper says but its numbers must satisfy; `hangs_on` says which choice of ours decides a claim, which
+is then not judged.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vqexp.core.errors import one_of
+from vqexp.core.text import span
+from vqexp.reports.analysis.comparisons import (
+    PLACE,
+    Comparison,
+    Relation,
+    alike,
+    bound,
+    differs,
+    ends,
+    paired,
+    reaches,
+    trend,
+    unequal,
+)
+from vqexp.reports.analysis.points import Point, select
+
+FEW = 30  # images: a claim on fewer says so
+ALMOST_ALL = 0.8  # our reading of "almost all": of the comparisons
+WORDS = ("did not hold", "undecided", "held", "not judged", "not measured")  # what may become of a claim
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """held: None where nothing was measured. good of total comparisons; the worst one in words; n images.
+
+    undecided: differences that lie within the intervals decide, and more images may turn it. `clear`
+    comparisons are beyond the intervals. hangs_on: why it is not judged, nothing where it is. caveats: what
+    of the measurement a reader has to know beside the verdict.
+    """
+
+    text: str
+    place: str
+    held: bool | None
+    undecided: bool
+    good: int
+    clear: int
+    total: int
+    worst: str
+    n: tuple[int, int] | None
+    hangs_on: str = ""
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """One of `WORDS`."""
+        return "not judged" if self.hangs_on else self.told
+
+    @property
+    def told(self) -> str:
+        """What the numbers by themselves say."""
+        if self.held is None:
+            return "not measured"
+        return "held" if self.held else "undecided" if self.undecided else "did not hold"
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What stands beside the word: why it is not judged, and the caveats."""
+        return (*([f"hangs on {self.hangs_on}"] if self.hangs_on else []), *self.caveats)
+
+    @property
+    def counts(self) -> str:
+        """`5 of 8`, `5 of 8, 3 clear`, or nothing where nothing was measured."""
+        told = f"{self.good} of {self.total}" if self.total else ""
+        return told if self.clear == self.total else f"{told}, {self.clear} clear"
+
+
+def judge(
+    claim: Mapping[str, Any],
+    own: str,
+    points: Mapping[str, Sequence[Point]],
+    brittle: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Whether the claim holds for the points of its table `own`, by table name.
+
+    brittle: what is known of brittle classifiers, by `Point.f`.
+    """
+    one_of("claim.check", claim["check"], CHECKS)
+    compare, decide = CHECKS[claim["check"]]
+    of = dict(claim["of"])
+    left = select(points.get(of.pop("table", own), ()), of)
+    right: list[Point] = []
+    dimensions: tuple[str, ...] = PLACE
+    if "than" in claim:
+        than = dict(claim["than"])
+        dimensions = tuple(name for name in PLACE if name not in than)
+        other = points.get(than.pop("table", own), ())
+        right = select(other, {**of, **than})
+    comparisons = compare(left, right, dimensions, claim)
+    at_worst = decide([replace(c, good=c.good and c.clear) for c in comparisons])
+    at_best = decide([replace(c, good=c.good or not c.clear) for c in comparisons])
+    worst = min(comparisons, key=lambda c: c.margin, default=None)
+    measured = [point for point in (*left, *right) if point.n]
+    counts = [point.n for point in measured]
+    return Verdict(
+        text=claim["text"],
+        place=claim["place"],
+        held=at_worst if comparisons else None,
+        undecided=at_best and not at_worst,
+        good=sum(c.good for c in comparisons),
+        clear=sum(c.clear for c in comparisons),
+        total=len(comparisons),
+        worst=worst.text if worst and comparisons else "",
+        n=(min(counts), max(counts)) if counts and comparisons else None,
+        hangs_on=claim.get("hangs_on", ""),
+        caveats=caveats(measured, brittle or {}) if comparisons else (),
+    )
+
+
+def caveats(points: Sequence[Point], brittle: Mapping[str, str]) -> tuple[str, ...]:
+    """What is to be known of measured points: few images, brittle classifiers, trainings cut down."""
+    found = []
+    if few := sorted({point.n for point in points if point.n < FEW}):
+        found.append(f"few images: n {span(few)}")
+    classifiers = {point.f for point in points}
+    for f in sorted(classifiers & set(brittle)):
+        found.append(f"{'rests' if len(classifiers) == 1 else 'partly rests'} on one f, {brittle[f]}")
+    return (*found, *sorted({point.cut for point in points if point.cut}))
+
+
+# how comparisons decide
+
+
+def _all(comparisons: Sequence[Comparison]) -> bool:
+    return all(c.good for c in comparisons)
+
+
+def _almost_all(comparisons: Sequence[Comparison]) -> bool:
+    return sum(c.good for c in comparisons) >= ALMOST_ALL * len(comparisons)
+
+
+def _one_each(comparisons: Sequence[Comparison]) -> bool:
+    groups = defaultdict(list)
+    for c in comparisons:
+        groups[c.group].append(c.good)
+    return all(any(goods) for goods in groups.values())
+
+
+def _any(comparisons: Sequence[Comparison]) -> bool:
+    return any(c.good for c in comparisons)
+
+
+CHECKS: dict[str, tuple[Relation, Callable[[Sequence[Comparison]], bool]]] = {
+    "larger_everywhere": (differs(1), _all),
+    "smaller_everywhere": (differs(-1), _all),
+    "at_least_everywhere": (reaches(1), _all),
+    "at_most_everywhere": (reaches(-1), _all),
+    "larger_almost_everywhere": (differs(1), _almost_all),
+    "larger_somewhere": (differs(1), _one_each),
+    "different": (paired(unequal), _any),
+    "alike": (paired(alike), _all),
+    "increasing": (trend(1), _all),
+    "decreasing": (trend(-1), _all),
+    "rises": (ends(1), _all),
+    "falls": (ends(-1), _all),
+    "does_not_fall": (ends(1, strict=False), _all),
+    "above": (bound(1), _all),
+    "below": (bound(-1), _all),
+}

@@ -1,0 +1,54 @@
+"""What to tell a table's command so that it gives the records of a section."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vqexp.reports.analysis.gather import Section
+from vqexp.reports.spec.table import Table
+
+# the settings that a training's command names
+RECIPE = ("epochs", "lr", "batch_size", "weight_decay", "optimizer", "schedule", "augment", "amp")
+CHECKPOINTS = "'classifier.checkpoint=WEIGHTS/${dataset.name}.safetensors'"  # where each dataset has its own
+
+
+def options(table: Table, section: Section) -> str:
+    """The overrides beside the table's own that give these records; a recipe only if the trained share it."""
+    cells = section.records
+    if not cells:
+        return "scale=cpu"
+    config = next(iter(cells.values()))["config"]
+    told = {text for r in cells.values() for text in r.get("overrides", ()) if text.startswith("scale.")}
+    found = [f"scale={config['scale']['name']}", *sorted(told)]
+    identities = [record["classifier"] for record in cells.values()]
+    given = {identity["checkpoint"] for identity in identities if identity.get("checkpoint")}
+    trained = [identity for identity in identities if "training" in identity]
+    recipes = [_recipe(identity) for identity in trained]
+    if given:
+        found.append(CHECKPOINTS if len(given) > 1 else "classifier.checkpoint=FILE")
+    elif trained and len(section.classifiers) == 1:
+        found.append(f"classifier={trained[0]['_target_'].rsplit('.', 1)[-1]}")
+    if recipes and (given or len(section.classifiers) == 1) and all(r == recipes[0] for r in recipes):
+        found += recipes[0]
+    counts = {
+        f"dataset.n={config['dataset']['n']}": {r["config"]["dataset"]["n"] for r in cells.values()},
+        f"metric.runs={config['metric'].get('runs')}": {
+            r["config"]["metric"].get("runs") for r in cells.values()
+        },
+    }
+    usual = {f"metric.runs={config['scale']['runs']}", "metric.runs=None", *table.common}
+    usual |= {f"dataset.n={record['config']['scale']['n']}" for record in cells.values()}
+    if table.grid:
+        grid = config["scale"].get("grid", {})
+        usual |= {f"dataset.n={grid.get('n')}", f"metric.runs={grid.get('runs')}"}
+    found += [option for option, values in counts.items() if option not in usual and len(values) == 1]
+    return " ".join(found)
+
+
+def _recipe(identity: Mapping[str, Any]) -> list[str]:
+    """The overrides that train such an f."""
+    recipe = identity["training"]
+    found = [f"training.{name}={recipe[name]}" for name in RECIPE if name in recipe]
+    # tables have cells without such a training too, whose settings know no start
+    found += ["++training.start=FILE"] if recipe.get("start") else []
+    images = identity["data"][0]
+    return found + ([f"dataset.train_n={images}"] if images else [])

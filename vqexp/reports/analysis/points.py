@@ -1,0 +1,132 @@
+"""Numbers with their place in a table or figure: what claims compare and figures draw."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vqexp.core.errors import require
+from vqexp.core.text import scale_of
+from vqexp.pipeline.outcomes import Outcomes, outcomes_of
+from vqexp.reports.analysis.caveats import cut_down, f_of
+from vqexp.reports.spec.table import Cell
+
+
+@dataclass(frozen=True)
+class Point:
+    """One number, in percent if it is a share, with its interval [low, high]; n images, 0 if reported.
+
+    outcomes: how each image fared, where that is known. f, cut: the classifier's key, and how its training
+    was cut down, nothing where it was not.
+    """
+
+    series: str
+    panel: str
+    x: float | None
+    column: str
+    value: float
+    low: float
+    high: float
+    n: int = 0
+    outcomes: Outcomes | None = field(default=None, compare=False, repr=False)
+    f: str = ""
+    cut: str = ""
+
+    def minus(self, other: "Point") -> tuple[float, float]:
+        """A 95 % interval of this value less the other.
+
+        Image by image where both were measured on the same images and it is known how each fared; else from
+        end to end of the two intervals, as of independent samples.
+        """
+        apart = self.outcomes.less(other.outcomes) if self.outcomes and other.outcomes else None
+        if apart is None:
+            return self.low - other.high, self.high - other.low
+        low, high = apart.interval()
+        return 100 * low, 100 * high
+
+
+def measured_point(cell: Cell, record: Mapping[str, Any]) -> Point | None:
+    """The cell's number from its record; None if the metric has none there, as over no images."""
+    estimate = record["metrics"].get(cell.metric)
+    if estimate is None or estimate["mean"] is None:
+        return None
+    scale = scale_of(estimate)
+    # an interval may be unknown, as of a single image
+    low, high = (scale * (estimate["mean"] if bound is None else bound) for bound in estimate["ci95"])
+    return Point(
+        cell.series,
+        cell.panel,
+        cell.x,
+        cell.column,
+        scale * estimate["mean"],
+        low,
+        high,
+        estimate["n"],
+        outcomes_of(record, cell.metric),
+        f_of(record),
+        cut_down(record),
+    )
+
+
+def reported_point(cell: Cell) -> Point | None:
+    """The cell's number in the paper; an interval of no width."""
+    if not cell.reported:
+        return None
+    value = cell.reported[0]
+    return Point(cell.series, cell.panel, cell.x, cell.column, value, value, value)
+
+
+def select(points: Sequence[Point], where: Mapping[str, Any]) -> list[Point]:
+    """The points that match `where`: series, panel, x and column, each a value, a list, or absent for all.
+
+    x may be `min` or `max`, of its panel. A column may be a difference, `natural - robust`.
+    """
+    columns = _list(where.get("column"))
+    if columns is None:
+        columns = list(dict.fromkeys(point.column for point in points))
+    found = [point for column in columns for point in _column(points, str(column))]
+    for name in ("series", "panel"):
+        wanted = _list(where.get(name))
+        if wanted is not None:
+            found = [point for point in found if getattr(point, name) in wanted]
+    x = where.get("x")
+    if x in ("min", "max"):
+        pick = min if x == "min" else max
+        return [
+            point
+            for point in found
+            if point.x is not None
+            and point.x == pick(p.x for p in found if p.panel == point.panel and p.x is not None)
+        ]
+    wanted = _list(x)
+    return found if wanted is None else [point for point in found if point.x in wanted]
+
+
+def _column(points: Sequence[Point], column: str) -> list[Point]:
+    """A column's points, or those of a difference of two columns where both are there."""
+    name, minus, other = column.partition(" - ")
+    if not minus:
+        return [point for point in points if point.column == name]
+    require(other, f"a difference of columns is written `natural - robust`, not {column!r}")
+    less = {(p.series, p.panel, p.x): p for p in points if p.column == other}
+    found = []
+    for point in _column(points, name):
+        right = less.get((point.series, point.panel, point.x))
+        if right is not None:
+            low, high = point.minus(right)
+            ours, theirs = point.outcomes, right.outcomes
+            found.append(
+                replace(
+                    point,
+                    column=column,
+                    value=point.value - right.value,
+                    low=low,
+                    high=high,
+                    n=min(point.n, right.n),
+                    outcomes=ours.less(theirs) if ours and theirs else None,
+                )
+            )
+    return found
+
+
+def _list(value: Any) -> list[Any] | None:
+    return None if value is None else value if isinstance(value, list) else [value]

@@ -1,0 +1,34 @@
+"""Numbers back from the text of a headline: what `vqexp.reports.render.summary` wrote, read."""
+
+import ast
+from typing import Any
+
+
+def share_from(text: str) -> float | None:
+    """`61.20 (0.31)` -> 0.612; None for no text."""
+    return float(text.split()[0]) / 100 if text else None
+
+
+def interval_from(text: str) -> tuple[float, float]:
+    """`[58.1, 64.2]` -> (0.581, 0.642)."""
+    low, high = text.strip("[]").split(",")
+    return float(low) / 100, float(high) / 100
+
+
+def size_from(text: str) -> float:
+    """`8/255` or `0.3`, an eps in [0, 1] pixels."""
+    above, _, below = text.partition("/")
+    return float(above) / float(below or 1)
+
+
+def settings_from(text: str) -> dict[str, Any]:
+    """`s=3, k=25, init=random` -> their values: numbers, None, or texts."""
+    pairs = [pair.split("=", 1) for pair in text.split(", ")] if text else []
+    return {name: _value(value) for name, value in pairs}
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

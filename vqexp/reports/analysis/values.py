@@ -1,0 +1,81 @@
+"""A figure's numbers as grids: what was measured where, and what to type for what was not."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vqexp.core.text import span
+from vqexp.reports.analysis.gather import Place, Record
+from vqexp.reports.spec.table import Cell, Table
+
+
+@dataclass(frozen=True)
+class Grid:
+    """columns: their headings. rows: label and cells, None where the figure has none."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[Cell | None]]]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All that there are."""
+        return [cell for _, cells in self.rows for cell in cells if cell]
+
+
+def grids(table: Table) -> list[Grid]:
+    """A grid a panel, the values of x across; without x, one of all panels, the columns across."""
+    cells = table.cells()
+    if all(cell.x is None for cell in cells):
+        places = {(_label(cell.panel, cell.series), cell.column): cell for cell in cells}
+        return [_grid("", places)]
+    found = []
+    for panel in dict.fromkeys(cell.panel for cell in cells):
+        own = sorted((cell for cell in cells if cell.panel == panel), key=lambda cell: cell.x or 0)
+        # a row's label ends with its x, as `eps=2`
+        across = {(_label(cell.series, cell.column), cell.row.rsplit(", ", 1)[-1]): cell for cell in own}
+        lines = {_label(cell.series, cell.column): None for cell in cells if cell.panel == panel}
+        found.append(_grid(panel, across, list(lines)))
+    return found
+
+
+def _grid(title: str, places: Mapping[tuple[str, str], Cell], labels: list[str] | None = None) -> Grid:
+    labels = labels or list(dict.fromkeys(label for label, _ in places))
+    columns = list(dict.fromkeys(column for _, column in places))
+    return Grid(title, columns, [(label, [places.get((label, c)) for c in columns]) for label in labels])
+
+
+def _label(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def images(grid: Grid, records: Mapping[Place, Record]) -> str:
+    """`n 500, runs 3`, of the grid's measured cells; `n 456 to 498, runs 3` where they differ."""
+    found = [(records.get((cell.row, cell.column)), cell.metric) for cell in grid.cells]
+    estimates = [record["metrics"][metric] for record, metric in found if record]
+    counts = {name: span(estimate[name] for estimate in estimates) for name in ("n", "runs")}
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+
+
+def has_numbers(grid: Grid, records: Mapping[Place, Record]) -> bool:
+    """Whether a cell of it was measured or reported."""
+    return any(cell.reported or (cell.row, cell.column) in records for cell in grid.cells)
+
+
+def command_of_missing(table: Table, grid: Grid, records: Mapping[Place, Record], options: str) -> str:
+    """What to type to fill the grid's cells without a record, nothing if there are none."""
+    missing = [cell for cell in grid.cells if (cell.row, cell.column) not in records]
+    if not missing:
+        return ""
+    rows = list(dict.fromkeys(cell.row for cell in missing))
+    columns = [name for name in table.columns if any(cell.column == name for cell in missing)]
+    whole = f"{grid.title}, "
+    only = []
+    if set(rows) == {cell.row for cell in table.cells() if whole in cell.row}:
+        rows = [whole]
+    if len(missing) < len(table.cells()):
+        only.append(f"figure.only_rows={json.dumps(rows)}")
+    if len(columns) < len(table.columns):
+        only.append(f"figure.only_columns={json.dumps(columns)}")
+    return " ".join(["python run.py -m", f"figure={table.name}", *map(shlex.quote, only), options])

@@ -1,0 +1,1 @@
+"""Showing: Markdown, HTML, LaTeX, drawings."""

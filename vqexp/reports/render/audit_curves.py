@@ -1,0 +1,48 @@
+"""An audit's curves as one picture: robust accuracy against eps, steps, restarts and draws."""
+
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+
+from vqexp.audits.evidence import SETTINGS, curve
+from vqexp.audits.result import AuditResult
+from vqexp.core.estimate import proportion
+from vqexp.core.plot import COLORS, MARKERS, save
+
+TITLES = {"eps": "eps, in [0, 1] pixels", "samples": "draws a gradient (EOT)"}
+
+
+def draw_curves(result: AuditResult, path: Path) -> list[Path]:
+    """Write `path`.pdf and .png, nothing if there is no curve; error bars: 95 % interval over images."""
+    curves = {setting: curve(result.findings, setting) for setting in SETTINGS}
+    curves = {setting: points for setting, points in curves.items() if len(points) > 1}
+    if not curves:
+        return []
+    canvas, axes = plt.subplots(
+        1, len(curves), figsize=(3.2 * len(curves), 3), squeeze=False, sharey=True, layout="constrained"
+    )
+    for axis, (setting, points), color, marker in zip(axes[0], curves.items(), COLORS, MARKERS, strict=False):
+        estimates = [proportion(member.outcomes) for _, member in points]
+        values = [100 * estimate.mean for estimate in estimates]
+        low = [100 * (estimate.mean - estimate.ci95[0]) for estimate in estimates]
+        high = [100 * (estimate.ci95[1] - estimate.mean) for estimate in estimates]
+        axis.errorbar(
+            [value for value, _ in points],
+            values,
+            yerr=[low, high],
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=1.3,
+            elinewidth=0.6,
+        )
+        axis.set(xlabel=TITLES.get(setting, setting), ylim=(-3, 103))
+        axis.grid(alpha=0.3)
+        if setting != "eps":
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(
+                [value for value, _ in points], [f"{value:g}" for value, _ in points], minor=False
+            )
+            axis.minorticks_off()
+    axes[0][0].set_ylabel(f"robust accuracy, % (n {estimates[0].n})")
+    return save(canvas, path)

@@ -1,0 +1,148 @@
+"""The page of an audit: the verdict first, then every member and the attack checks."""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from vqexp.audits.evidence import SETTINGS, Check, curve
+from vqexp.audits.members import Audit
+from vqexp.audits.result import AuditResult
+from vqexp.audits.result import read_audit as read_audit
+from vqexp.audits.standing import headline
+from vqexp.audits.verdict import opening, rules, trust
+from vqexp.core.estimate import proportion
+from vqexp.core.text import interval, percent, size_of
+from vqexp.reports.render.summary import in_low_precision, provenance
+
+# settings of the adversary that are a surrogate's
+SURROGATE = (
+    "classifier@",
+    "training@",
+    *(f"{plus}adversary.{name}" for plus in ("", "+") for name in ("classifier", "training", "seed")),
+)
+
+
+def audit_page(result: AuditResult, command: str, picture: str | None = None) -> str:
+    """Markdown. picture: file name of the drawn curves."""
+    head = headline(result)
+    lines = [
+        f"# Audit: {head['defense']} on {head['dataset']}, eps {head['eps']}",
+        "",
+        *opening(head, trust(result.checks, complete=not result.missing)),
+        "",
+        f"Defense: {head['defense']}({head['settings']}). Written by:",
+        "",
+        f"    {command}",
+        "",
+        "## Attacks",
+        "",
+        "Robust accuracy in percent: one draw, majority vote, right in every draw; a 95 % Wilson interval",
+        "over the images. *worst on*: images on which this attack has the lowest mean margin, on draws that",
+        "are not reported.",
+        "",
+        *_members(result),
+        "",
+        *left_out_lines(result.left_out, result.missing),
+        "",
+        *checks_table(result.checks),
+        "",
+        *_curves(result),
+        *([f"![robust accuracy along each setting]({picture})", ""] if picture else []),
+        *rules(),
+        "",
+        provenance([finding.record for finding in result.findings.values()]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def checks_table(checks: Sequence[Check]) -> list[str]:
+    """The attack checks, a line each."""
+    return [
+        "## Attack checks",
+        "",
+        "| check | holds | |",
+        "| --- | --- | --- |",
+        *(f"| {check.name} | {'yes' if check.holds else '**no**'} | {check.detail} |" for check in checks),
+    ]
+
+
+def _members(result: AuditResult) -> list[str]:
+    lines = [
+        "| attack | knows | one draw | 95 % | vote | every draw | worst on | n |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    shares = result.shares()
+    for label, finding in result.findings.items():
+        if finding.kind.startswith(("curve", "gradients")):
+            continue
+        metrics = finding.record["metrics"]
+        name = "robust" if finding.member else "natural"
+        mean, vote, every = (metrics[f"{name}_accuracy{suffix}"] for suffix in ("", "_vote", "_all"))
+        worst = str(shares.get(label, ""))
+        entries = (
+            label,
+            finding.kind.replace("_", " "),
+            percent(mean),
+            interval(mean),
+            percent(vote),
+            percent(every),
+            worst,
+            str(mean["n"]),
+        )
+        lines.append("| " + " | ".join(entries) + " |")
+    return lines
+
+
+def left_out_lines(left_out: Mapping[str, str], missing: Sequence[str]) -> list[str]:
+    """Which rows make no sense for the defense, by reason, and which have no record yet."""
+    by_reason: dict[str, list[str]] = {}
+    for label, reason in left_out.items():
+        by_reason.setdefault(reason, []).append(label)
+    lines = [f"- Left out ({reason}): {'; '.join(labels)}." for reason, labels in by_reason.items()]
+    return [*lines, *([f"- Not run yet: {'; '.join(missing)}."] if missing else [])]
+
+
+def _curves(result: AuditResult) -> list[str]:
+    lines = []
+    for setting in SETTINGS:
+        points = curve(result.findings, setting)
+        if len(points) < 2:
+            continue
+        estimates = [proportion(member.outcomes).to_dict() for _, member in points]
+        values = [size_of(value) if setting == "eps" else f"{value:g}" for value, _ in points]
+        lines += [
+            f"## Robust accuracy by {setting} (n {estimates[0]['n']})",
+            "",
+            "| " + " | ".join([setting, *values]) + " |",
+            "| --- " * (len(points) + 1) + "|",
+            "| " + " | ".join(["%", *(percent(estimate) for estimate in estimates)]) + " |",
+            "",
+        ]
+    return lines
+
+
+def command_of(audit: Audit, result: AuditResult) -> str:
+    """What all rows were told, apart from what the audit itself tells them; FILE for a file."""
+    kinds, records = audit.kinds(), {label: finding.record for label, finding in result.findings.items()}
+    rows = [record["overrides"] for record in records.values()]
+    own = {*audit.common, *audit.judged, *audit.strong, "metric=gradients", "attack=none"}
+    shared = [text for text in rows[0] if all(text in other for other in rows) and text not in own]
+    shown = [
+        "classifier.checkpoint=FILE" if text.startswith("classifier.checkpoint=") else text
+        for text in dict.fromkeys(shared)
+        if not text.startswith(("dataset.root=", "dataset.n="))  # n is the audit's own
+    ]
+    surrogate = [
+        text
+        for label, record in records.items()
+        for text in record["overrides"]
+        if kinds[label] == "transfer" and text.startswith(SURROGATE)
+    ]
+    if surrogate:
+        shown.append(shlex.quote(f"table.surrogate={json.dumps(surrogate)}"))
+    low = [label for label, record in records.items() if in_low_precision(record)]
+    names = dict.fromkeys(re.sub(r"^(curve: \w+) .*", r"\1", label) for label in low)
+    more = [f"    # with precision=bfloat16 besides: {'; '.join(names)}"] if names else []
+    return "\n".join([" ".join(["python run.py -m", f"table={audit.name}", *shown]), *more])

@@ -1,0 +1,113 @@
+"""What `results/` keeps of the measurements behind it, so that the next report adds to it.
+
+A store holds images, weights and counts by the gigabyte and stays on the machine that made it. The numbers
+travel: `records.jsonl.gz` has the record of every cell shown, `audits.csv` the headline of every audit page.
+A record carries how each image fared (`vqexp.pipeline.outcomes`), where the store knew.
+A record with `provenance.restored_from` was put together from the CSV of that name, its store being lost; its
+`facts.violation` is the largest of its table.
+"""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqexp import results
+from vqexp.audits.members import Audit
+from vqexp.core.store import Store
+from vqexp.pipeline.outcomes import with_outcomes
+from vqexp.pipeline.record import settings_that_matter
+from vqexp.reports.analysis.gather import Record, Section
+from vqexp.reports.render.older import with_verdict
+
+RECORDS, AUDITS = "records.jsonl.gz", "audits.csv"
+AUDIT_COLUMNS = {  # of a headline -> what a table of audits calls it
+    "verdict": "verdict",
+    "dataset": "data",
+    "eps": "eps",
+    "natural": "no attack",
+    "ignores": "attacker ignores it",
+    "worst": "worst case",
+    "interval": "95 % interval",
+    "vote": "majority vote",
+    "every": "every draw",
+    "checks": "attack checks held",
+    "n": "n",
+}
+AUDITS_TEXT = "Each image's worst case over all attacks, chosen on other draws than those that judge it."
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """An audit as the report shows it.
+
+    head: in short, as `vqexp.audits.standing.headline` has it. text: its page in Markdown. rows: how many
+    of its rows were run.
+    """
+
+    head: Mapping[str, str]
+    text: str
+    rows: int
+
+
+def measurements(store: str | Path, folder: Path) -> list[Record]:
+    """All measurements: the store's, and those that an earlier report left in `folder`.
+
+    Smoke runs are no measurements.
+    """
+    found = {record["key"]: record for record in results.records(folder / RECORDS)}
+    for record in results.records(store):
+        if not record["smoke"]:
+            before = found.get(record["key"], {})
+            kept = {"outcomes": before["outcomes"]} if "outcomes" in before else {}
+            found[record["key"]] = with_outcomes({**record, **kept}, Store(store))
+    return [record for _, record in sorted(found.items()) if not record["smoke"]]
+
+
+def records_file(sections: Iterable[Section]) -> bytes:
+    """`records.jsonl.gz`: the record of every cell in the sections, one a line, sorted by their keys."""
+    found = {record["key"]: record for section in sections for record in section.records.values()}
+    text = "".join(json.dumps(_portable(record)) + "\n" for _, record in sorted(found.items()))
+    return gzip.compress(text.encode(), mtime=0)  # without a date, so that the same records are the same file
+
+
+def _portable(record: Record) -> Record:
+    """The record without what means something only where it was made: paths, and keys of its store."""
+    config = settings_that_matter(record["config"])
+    identity = record["classifier"]
+    config["classifier"] = {**config["classifier"], "checkpoint": identity.get("checkpoint")}
+    if "start" in config.get("training", {}):
+        config["training"] = {**config["training"], "start": identity.get("training", {}).get("start")}
+    told = [text for text in record["overrides"] if text.startswith("scale.")]  # config says the rest
+    kept = {name: value for name, value in record.items() if name not in ("artifacts", "counts")}
+    return {**kept, "config": config, "overrides": told}
+
+
+def kept_audits(folder: Path, audit: Audit) -> dict[str, AuditPage]:
+    """The audits that an earlier report left in `folder`, by name; older ones get their verdict here."""
+    path = folder / AUDITS
+    if not path.exists():
+        return {}
+    found = {}
+    for head in csv.DictReader(io.StringIO(path.read_text())):
+        name, rows = head.pop("name"), int(head.pop("rows"))
+        text = (folder / "audits" / f"{name}.md").read_text()
+        if "verdict" not in head:
+            head, text = with_verdict(audit, head, text, rows)
+        found[name] = AuditPage(head, text, rows)
+    return found
+
+
+def audits_text(audits: Mapping[str, AuditPage]) -> str:
+    """`audits.csv`: a line an audit, accuracies in percent."""
+    text = io.StringIO()
+    lines = [{"name": name, "rows": audit.rows, **audit.head} for name, audit in audits.items()]
+    first = ("name", "verdict", "rows", "of")
+    others = [name for name in lines[0] if name not in first]
+    writer = csv.DictWriter(text, fieldnames=[*first, *others], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

@@ -1,0 +1,209 @@
+"""The report as Markdown: `results/README.md`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vqexp.core.config import CONF
+from vqexp.core.text import interval, percent, shown, span
+from vqexp.reports.analysis.claims import WORDS
+from vqexp.reports.analysis.gather import Place, Record, Section
+from vqexp.reports.analysis.options import options
+from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_numbers, images
+from vqexp.reports.render.finding import finding
+from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
+from vqexp.reports.render.material import Claim, Drawn, Entry, Material, command, instead
+from vqexp.reports.render.summary import low_precision, provenance
+from vqexp.reports.spec.table import Cell, Table, difference, outside, reported_text
+
+HEADINGS = (
+    "row",
+    "column",
+    "reported",
+    "measured",
+    "95 % interval",
+    "difference",
+    "where f is right",
+    "f alone",
+    "runs",
+    "n",
+)
+HEADER = """
+Written by `make report` from [records](records.jsonl.gz); the command that fills a table stands above it.
+`DIR` is a folder of data sets, `FILE` a checkpoint of the classifier f, named by its SHA-256, `WEIGHTS` a
+folder of them. All figures in percent: a mean over the runs (standard deviation), a 95 % Wilson interval
+over the n images.
+*where f is right*: the same over the images that f classifies correctly without attack and defense, which
+takes out most of f's own accuracy. *f alone*: f without the defense on the same images. A difference in bold
+is outside the interval.
+"""
+
+
+CLAIMS_HEADER = """What the papers say of their tables and figures, checked on the measured values and,
+where there are some, on the papers' own. *clear*: comparisons beyond the 95 % interval of the difference,
+taken image by image (Agresti & Min 2005) where both cells are known on the same images, else beyond both
+intervals. *undecided*: unclear comparisons decide it, and more images may turn it. *not judged*: a choice of
+ours decides it. *n*: images. What is not measured stands at the end.
+"""
+OURS_HEADER = """No paper says this, but its numbers must satisfy it: who knows a defense may ignore it, two
+defenses have two rows, and a theorem applies to something.
+"""
+
+
+def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, AuditPage]) -> str:
+    """All of `README.md`. audits: by name."""
+    said = [claim for claim in material.claims if not claim.ours]
+    ours = [claim for claim in material.claims if claim.ours]
+    parts = ["# Measured beside reported", "", *finding(audits), HEADER]
+    parts += [claims_section("Claims", CLAIMS_HEADER, said)]
+    parts += [claims_section("Checks of ours", OURS_HEADER, ours), audits_section(audits)]
+    parts += [table_page(entry) for entry in material.tables]
+    parts += [figure_section(drawn) for drawn in material.figures]
+    parts += [picture_section(path) for path in pictures]
+    return "\n".join(parts)
+
+
+def audits_section(audits: Mapping[str, AuditPage]) -> str:
+    """The verdict and the worst case of every audit, with its page."""
+    if not audits:
+        return ""
+    lines = ["\n## Audits: once the attacker knows the defense\n", f"{AUDITS_TEXT}\n"]
+    lines += [_row(("defense", *AUDIT_COLUMNS.values())), _row(["---"] * (1 + len(AUDIT_COLUMNS)))]
+    for name, audit in audits.items():
+        head = audit.head
+        lines.append(_row((f"[{head['defense']}](audits/{name}.md)", *(head[key] for key in AUDIT_COLUMNS))))
+    return "\n".join([*lines, ""])
+
+
+def claims_section(title: str, text: str, claims: Sequence[Claim]) -> str:
+    """What became of claims, measured, and by the papers' own numbers."""
+    lines = [f"\n## {title}\n", text]
+    lines += [_row(("claim", "measured", "comparisons", "worst", "n", "by the paper's own numbers"))]
+    lines += [_row(["---"] * 6)]
+    for claim in sorted(claims, key=lambda claim: WORDS.index(claim.measured.word)):
+        found, own = claim.measured, claim.own
+        n = span(found.n or ())
+        text = f"{found.text} ({claim.source}, {found.place})"
+        own_word = "" if own.held is None else own.told + ("" if own.held else f": {own.worst}")
+        word = f"**{found.word}**" if found.word in ("did not hold", "undecided") else found.word
+        beside = "; ".join((word, *found.beside))
+        lines.append(_row((text, beside, found.counts, found.worst, n, own_word)))
+    return "\n".join([*lines, ""])
+
+
+def figure_section(drawn: Drawn) -> str:
+    """A figure's picture, with its command and its numbers."""
+    figure = drawn.figure
+    lines = [f"\n## {figure.title} ({figure.source})\n", *(f"{note}\n" for note in figure.notes)]
+    lines.append(f"    VQEXP_DATA=DIR python run.py -m figure={figure.name} {figure_options(drawn)}\n")
+    png = next((path for path in drawn.files if path.suffix == ".png"), None)
+    lines.append(f"![{figure.title}](figures/{png.name})" if png else "Nothing measured yet.")
+    if figure.table:
+        records = drawn.entries[0].shown[0].records
+        for grid in grids(figure.table):
+            lines += _grid_lines(figure.table, grid, records, figure_options(drawn))
+    for entry in drawn.entries:
+        for section in entry.sections[:1]:
+            lines += ["", f"f: {section.title}. {origin(section)}"]
+    return "\n".join([*lines, ""])
+
+
+def _grid_lines(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) -> list[str]:
+    """A grid's measured and reported numbers, if there are any, and the command for the others."""
+    lines = []
+    title = ", ".join(text for text in (grid.title, images(grid, records)) if text)
+    if has_numbers(grid, records):
+        lines += ["", _row((title, *grid.columns)), _row(["---"] * (1 + len(grid.columns)))]
+        lines += [_row((label, *(_number(cell, records) for cell in cells))) for label, cells in grid.rows]
+    missing = command_of_missing(table, grid, records, told)
+    return [
+        *lines,
+        *(["", f"Not measured{f', {grid.title}' if grid.title else ''}: `{missing}`"] if missing else []),
+    ]
+
+
+def _number(cell: Cell | None, records: Mapping[Place, Record]) -> str:
+    """`12.34 [10.1, 14.5]`, and what was reported."""
+    if cell is None:
+        return ""
+    record = records.get((cell.row, cell.column))
+    estimate = record["metrics"][cell.metric] if record else None
+    measured = f"{shown(estimate)} {interval(estimate)}" if estimate else ""
+    reported = f"reported {reported_text(cell.reported)}" if cell.reported else ""
+    return ", ".join(text for text in (measured, reported) if text)
+
+
+def figure_options(drawn: Drawn) -> str:
+    """The overrides beside the figure's own that give its records."""
+    found = [options(entry.table, section) for entry in drawn.entries for section in entry.sections[:1]]
+    return found[0] if found else "scale=cpu"
+
+
+def picture_section(path: Path) -> str:
+    """A picture that `scripts/pictures.py` drew, with its command."""
+    name = path.stem
+    run = f"python scripts/pictures.py results/pictures/{path.name} dataset={name} attack=pgd dataset.n=100"
+    return f"""
+## Pictures, {name}
+
+    VQEXP_DATA=DIR {run} classifier.checkpoint=FILE
+
+Frame solid and blue: f is right about the image; dotted and orange: it is wrong.
+
+![clean, adversarial and quantized images of {name}](pictures/{path.name})
+"""
+
+
+def origin(section: Section) -> str:
+    """Where a section's numbers come from."""
+    return provenance(section.records.values()) + low_precision(section.records)
+
+
+def table_page(entry: Entry) -> str:
+    """A table, once for each classifier; cells that were not run show what would run them."""
+    table = entry.table
+    lines = [f"\n## {table.title} ({table.source})\n", *(f"{note}\n" for note in table.notes)]
+    for index, section in enumerate(entry.shown):
+        told = options(table, section)
+        lines.append(f"### f: {section.title or 'nothing measured yet'}\n")
+        lines.append(f"    VQEXP_DATA=DIR python run.py -m table={table.name} {told}\n")
+        lines += [_row(HEADINGS), _row(["---"] * len(HEADINGS))]
+        for row in table.rows:
+            for cell in table.cells(quoted=index == 0):  # what other papers say once is enough
+                place = (cell.row, cell.column)
+                if cell.row == row["label"] and (cell.quoted or place in section.places):
+                    lines.append(_row(_cell_texts(table, section, cell, told)))
+        lines += ["", *([f"{origin(section)}\n"] if section.records else [])]
+    return "\n".join(lines)
+
+
+def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[str]:
+    """A line of the table: as many entries as `HEADINGS`. told: the options of the section."""
+    reported = reported_text(cell.reported)
+    if cell.quoted:
+        known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
+        later = f"`training={cell.training}` would measure it" if known else ""
+        return [cell.row, cell.column, reported, instead(table, cell), later, *[""] * 5]
+    record = section.records.get((cell.row, cell.column))
+    if record is None:
+        return [cell.row, cell.column, reported, "", f"`{command(table, cell, told)}`", *[""] * 5]
+    metrics = record["metrics"]
+    estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
+    robust = cell.metric.startswith("robust")
+    alone = metrics.get("undefended_accuracy" if robust else "undefended_natural_accuracy")
+    gap = difference(cell, estimate)
+    return [
+        cell.row,
+        cell.column,
+        reported,
+        shown(estimate),
+        interval(estimate),
+        f"**{gap}**" if outside(cell, estimate) else gap,
+        percent(own) if own else "",
+        percent(alone) if alone else "",
+        str(estimate["runs"]),
+        str(estimate["n"]),
+    ]
+
+
+def _row(entries: Sequence[str]) -> str:
+    return "| " + " | ".join(entry.replace("|", "\\|") for entry in entries) + " |"

@@ -1,0 +1,119 @@
+"""What the quantizers make of adversarial images, side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib import pyplot as plt
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from vqexp.core.components import build
+from vqexp.core.config import CONF, resolved
+from vqexp.core.draws import Draw
+from vqexp.core.plot import save
+from vqexp.pipeline import prepare
+from vqexp.pipeline.stages import Stages
+from vqexp.reports.spec.figure import Figure
+from vqexp.reports.spec.table import Cell
+
+COLUMNS = 10
+
+
+@torch.no_grad()
+def draw_pictures(config: DictConfig, path: Path) -> None:
+    """A PNG: clean, adversarial, and quantized adversarial images, each with f's verdict as its frame.
+
+    config: a run whose attack does not know the defense; the quantizers take the dataset's settings.
+    """
+    stages = Stages(prepare(config))
+    rows, ids = _images(stages, COLUMNS)
+    plain = resolved(config)
+    for name in ("randdisc", "prd", "swrd"):
+        node = OmegaConf.create({**plain, "defense": OmegaConf.load(CONF / "defense" / f"{name}.yaml")})
+        quantizer = build("defense", resolved(node)["defense"])
+        rows[f"{type(quantizer).__name__} of adversarial"] = quantizer(
+            rows["adversarial"], Draw("report", 0, ids)
+        )
+    canvas = _grid([(rows, _verdicts(stages, rows))])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.savefig(path, dpi=110)
+    plt.close(canvas)
+
+
+@torch.no_grad()
+def draw_picture_figure(
+    figure: Figure,
+    cells: Sequence[tuple[Cell, Mapping[str, Any]]],
+    folder: Path,
+    note: str = "",
+    count: int = 6,
+) -> list[Path]:
+    """`NAME.pdf` and `NAME.png`: for each panel the first `count` images through each series' quantizer.
+
+    cells: with their records, one of each panel and series is enough. `figure.shows` says which rows there
+    are: clean, adversarial, quantized clean, quantized adversarial. The images come from the records'
+    settings and the store; what is not there is computed. `note` is printed at the bottom.
+    """
+    panels: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for cell, record in cells:
+        panels.setdefault(cell.panel, {}).setdefault(cell.series, record)
+    blocks = []
+    for panel, series in panels.items():
+        rows: dict[str, Tensor] = {}
+        for name, record in series.items():
+            stages = Stages(prepare(OmegaConf.create(dict(record["config"]))))
+            images, ids = _images(stages, count)
+            rows |= {f"{panel}: {kind}": batch for kind, batch in images.items() if kind in figure.shows}
+            for kind in ("clean", "adversarial"):
+                if f"quantized {kind}" in figure.shows:
+                    batch = images[kind].to(stages.experiment.device)
+                    rows[f"{name} of {kind}"] = stages.defense(batch, Draw("report", 0, ids)).cpu()
+        blocks.append((rows, _verdicts(stages, rows)))
+    if not blocks:
+        return []
+    canvas = _grid(blocks)
+    if note:
+        canvas.text(0.5, 0, note, ha="center", color="#d55e00", fontsize=7)
+    return save(canvas, folder / figure.name)
+
+
+def _images(stages: Stages, count: int) -> tuple[dict[str, Tensor], Tensor]:
+    """The first images, clean and adversarial, (n, C, H, W) in [0, 1], and their ids."""
+    n = min(count, len(stages.images))
+    attacked, index = stages.adversarial_images(0), 1
+    while len(attacked) < n:
+        attacked, index = torch.cat([attacked, stages.adversarial_images(index)]), index + 1
+    return {"clean": stages.images.pixels(slice(0, n)), "adversarial": attacked[:n]}, stages.images.ids[:n]
+
+
+def _verdicts(stages: Stages, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Whether f is right about each image, bool (n,) a row."""
+    found = {}
+    for name, images in rows.items():
+        logits = stages.classifier(images.to(stages.experiment.device)).cpu()
+        found[name] = logits.argmax(1) == stages.images.labels[: len(images)]
+    return found
+
+
+def _grid(blocks: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]) -> plt.Figure:
+    """Blocks of rows (name -> images) and verdicts, one above the other."""
+    lines = [(name, images, right[name]) for rows, right in blocks for name, images in rows.items()]
+    n = max(len(images) for _, images, _ in lines)
+    canvas, axes = plt.subplots(len(lines), n, figsize=(n, len(lines) * 1.15), squeeze=False)
+    for line, (title, images, right) in zip(axes, lines, strict=True):
+        for axis in line[len(images) :]:
+            axis.axis("off")
+        for axis, image, correct in zip(line, images, right, strict=False):
+            shown = image.permute(1, 2, 0).clamp(0, 1)
+            axis.imshow(shown.squeeze(-1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            # solid and blue: f is right; dotted and orange: wrong; told apart in grey as well
+            for spine in axis.spines.values():
+                spine.set(color="#0072b2" if correct else "#d55e00", linewidth=2.5)
+                spine.set_linestyle("-" if correct else ":")
+        line[0].set_ylabel(title.replace(" of ", "\nof ").replace(": ", ":\n"), fontsize=7)
+    canvas.tight_layout(pad=0.3)
+    return canvas

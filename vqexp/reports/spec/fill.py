@@ -1,0 +1,202 @@
+"""Which record fills which cell: one whose settings are the cell's, whatever it was called when it was made.
+
+Everything that a cell sets must agree. f, the images and the runs may differ, and are shown.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from vqexp.core.components import EXECUTION, NONE, parameters, plain, target_of
+from vqexp.core.config import CONF, finite, numbers, register_resolvers
+from vqexp.core.errors import ConfigError
+from vqexp.core.keys import key_of
+
+GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "training")
+IMAGES = ("_target_", "name", "shape", "num_classes", "resize", "crop")  # what of a dataset is the images
+# what may differ: how many, in which order, and where
+FREE = {
+    "adversary": {"classifier", "training", "seed"},  # a surrogate, which is an f of its own
+    "attack": {"batch_size"},
+    "metric": {"runs", "select_runs", "vote", "all"},
+    "defense": {"seed"},
+}
+F = ("classifier", "training", "precision")  # what a cell may say of f, beside the kind of its training
+DIGITS = 12
+REFERENCE = re.compile(r"[{,:]([a-z_]+)[.}]")  # the group that an interpolation names
+
+
+def settings_key(config: Mapping[str, Any]) -> str:
+    """A hash of what must agree, from a record's resolved config: today's or an older one.
+
+    A setting that is younger than the record counts as its constructor's default.
+    """
+    return key_of({group: _settings(group, config[group]) for group in GROUPS})
+
+
+def _settings(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    given = {**defaults_of(group, settings["_target_"]), **settings}
+    return {name: _rounded(finite(value)) for name, value in given.items() if _matters(group, name)}
+
+
+def _matters(group: str, name: str) -> bool:
+    if group == "training":  # its recipe is f's
+        return name == "_target_"
+    return name in IMAGES if group == "dataset" else name not in EXECUTION | FREE.get(group, set())
+
+
+@cache
+def defaults_of(group: str, target: str) -> dict[str, Any]:
+    """The constructor's defaults; none, if it is not here."""
+    try:
+        found = parameters(target_of(group, {"_target_": target})) or {}
+    except ConfigError:
+        return {}
+    return {name: plain(default) for name, default in found.items() if default is not NONE}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return float(f"{value:.{DIGITS}g}")
+
+
+def fills(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
+    """Whether the record's settings are those of the cell with these overrides."""
+    scale = record["config"]["scale"]["name"]
+    return cell_key(tuple(cell), scale) == settings_key(record["config"]) and says_of_f(cell, record)
+
+
+def is_row(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
+    """Whether the record's adversary, attack and metric are those of an audit's row on these images.
+
+    What the audit was told of images and scale counts for both.
+    """
+    told = [text for text in record["overrides"] if text.lstrip("+").startswith(("dataset", "scale."))]
+    scale = record["config"]["scale"]["name"]
+    return all(
+        _settings(group, _group((*cell, *told), group, scale)) == _settings(group, record["config"][group])
+        for group in ("adversary", "attack", "metric")
+    )
+
+
+def says_of_f(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
+    """Whether what the cell says of f itself holds for the record."""
+    told = [_parsed(text) for text in cell]
+    named = [each for each in told if each.key_or_group.split(".")[0] in F]
+    if not named:
+        return True
+    scale = record["config"]["scale"]["name"]
+    for each in named:
+        group, _, name = each.key_or_group.partition(".")
+        wanted = each.value()
+        if not name and group != "precision":
+            wanted = _group(tuple(cell), group, scale)["_target_"]
+        own = record["config"].get(group, "float32")  # the precision before there was a choice
+        found = own if group == "precision" else _at(own, name.split(".") if name else ["_target_"])
+        if _rounded(wanted) != _rounded(found):
+            return False
+    return True
+
+
+def _at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
+    for name in path:
+        config = config.get(name, {}) if isinstance(config, Mapping) else {}
+    return config
+
+
+@cache
+def cell_key(cell: tuple[str, ...], scale: str) -> str:
+    """`settings_key` of a cell at a scale."""
+    return key_of({group: _settings(group, _group(cell, group, scale)) for group in GROUPS})
+
+
+def _group(cell: tuple[str, ...], group: str, scale: str) -> dict[str, Any]:
+    """The resolved settings of one group of a cell, as far as they matter."""
+    choices = {**_default_choices(), "scale": scale}
+    changes = []
+    for text in cell:
+        override = _parsed(text)
+        if override.package is not None:  # of a surrogate
+            continue
+        if _is_choice(override):
+            choices[override.key_or_group] = str(override.value())
+        else:
+            changes.append(text)
+    needed, waiting = {}, [group]
+    while waiting:
+        name = waiting.pop()
+        if name in choices and name not in needed:
+            needed[name] = choices[name]
+            own = "".join(text for text in changes if _parsed(text).key_or_group.startswith(f"{name}."))
+            waiting += REFERENCE.findall(f"{_node(name, choices[name])}{own}")
+    told = [text for text in changes if _parsed(text).key_or_group.split(".")[0] in needed]
+    return _resolved(group, tuple(sorted(needed.items())), tuple(told))
+
+
+@cache
+def _resolved(group: str, choices: tuple[tuple[str, str], ...], changes: tuple[str, ...]) -> dict[str, Any]:
+    config: dict[str, Any] = {name: deepcopy(_node(name, choice)) for name, choice in choices}
+    config["seed"] = 0
+    for change in changes:
+        *path, last = _parsed(change).key_or_group.split(".")
+        node = config
+        for name in path:
+            node = node.setdefault(name, {})
+        node[last] = _parsed(change).value()
+    found = OmegaConf.create(numbers(config))[group]
+    return {str(name): _value(found, str(name)) for name in found if _matters(group, str(name))}
+
+
+def _value(node: Any, name: str) -> Any:
+    value = node[name]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+@cache
+def _default_choices() -> dict[str, str]:
+    """What `conf/config.yaml` chooses of each group."""
+    register_resolvers()
+    entries = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml").defaults)
+    assert isinstance(entries, list)
+    return {
+        name: choice
+        for entry in entries
+        if isinstance(entry, dict)
+        for name, choice in entry.items()
+        if (CONF / name / f"{choice}.yaml").exists()
+    }
+
+
+@cache
+def _node(group: str, choice: str) -> dict[str, Any]:
+    """The settings of a choice, interpolations unresolved; a choice may build on others of its group."""
+    raw = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))
+    assert isinstance(raw, dict)
+    found = {str(name): value for name, value in raw.items()}
+    for base in found.pop("defaults", []):
+        if isinstance(base, str) and base != "_self_":
+            found = {**_node(group, base), **found}
+    return found
+
+
+def _is_choice(override: Override) -> bool:
+    """Whether it chooses a config file, as `defense=prd` does."""
+    return (CONF / override.key_or_group).is_dir()
+
+
+@cache
+def _parsed(text: str) -> Override:
+    parser = OverridesParser.create()
+    try:
+        return parser.parse_override(text)
+    except HydraException:  # an interpolation within another has to be quoted
+        name, _, value = text.partition("=")
+        return parser.parse_override(f"{name}='{value}'")
