@@ -179,7 +179,8 @@ def shared_accuracy(name: str, shape: tuple[int, int, int], n: int) -> float:
 
 @pytest.mark.shared
 def test_cifar10_checkpoint_accuracy():
-    assert shared_accuracy("cifar10", (3, 32, 32), 10_000) == pytest.approx(0.9141, abs=0.001)
+    """0.9141 on all 10,000; three standard errors on the first 1,000."""
+    assert shared_accuracy("cifar10", (3, 32, 32), 1000) == pytest.approx(0.9141, abs=0.027)
 
 
 @pytest.mark.shared
