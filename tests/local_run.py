@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from vqexp.adversaries import Oblivious
+from vqexp.adversaries.view import view_of
+from vqexp.core.reductions import votes
 from vqexp.core.sampling import Sampler
 from vqexp.defenses import Defended, NoDefense, adapted
 
@@ -29,7 +31,7 @@ class LocalRun:
         self.classifier, self.defense = classifier, adapted(defense or NoDefense())
         self.model = Defended(self.defense, classifier)
         self.draws = Sampler(seed=0).draws
-        self.view = view if view is not None else classifier
+        self.view = view_of(classifier if view is None else view)
         self.attacked = adversarial is not None
         self._x, self._adversarial = x, adversarial
 
@@ -41,6 +43,13 @@ class LocalRun:
     def known(self, name):
         assert name == "perturbed"
         return (self._adversarial != self._x).flatten(1).any(1)
+
+    def votes(self, *, adversarial, purpose, draws):
+        parts = [
+            votes(self.draws(self.model, self.inputs(i, adversarial), self.images.ids[rows], purpose, draws))
+            for i, rows in enumerate(self.chunks)
+        ]
+        return torch.cat(parts)
 
     def chunked(self, kind, settings, compute, *, adversarial, seen=False):
         parts = [compute(index) for index in range(len(self.chunks))]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from inner import InnerNoise
 from torch import nn
 
-from vqexp.adversaries import KnownRandomness, Query, Soft, StraightThrough, WhiteBox
+from vqexp.adversaries import Query, Soft, StraightThrough, WhiteBox
 from vqexp.adversaries.soft import SoftQuantizer
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import save_checkpoint
@@ -298,7 +299,9 @@ def test_a_memory_limit_changes_nothing(digit_images, smooth_classifier, average
 def test_the_known_randomness_is_the_evaluations(digit_images, digit_classifier):
     images = digit_images.pixels(slice(6))
     q = SwRD(s=2, k=4, beta=5, sigma=4 / 255, tau=4 / 255)
-    view = KnownRandomness(gradient="exact", samples=3, average="output").view(digit_classifier, q)
+    view = WhiteBox(draws="evaluation", gradient="exact", samples=3, average="output").view(
+        digit_classifier, q
+    )
     view.start(9)
     ids = torch.zeros(6, dtype=torch.int64)
     draws = [defend(digit_classifier, q)(images, Draw("report", number, ids)) for number in range(3)]
@@ -466,7 +469,9 @@ SENSELESS = {
     "adversary=soft defense=none": "there is no defense to know",
     "adversary=ste defense=none": "there is no defense to know",
     "adversary=eot defense=contrast": "all draws of this defense are the same",
-    "adversary=known_randomness defense=contrast": "this defense has none",
+    "adversary=known_randomness defense=contrast": "but this defense has no draws",
+    "adversary=held defense=contrast": "adversary.draws=held, but this defense has no draws",
+    "adversary=mean": "needs the mean of what is random, and SwRD has none",
     "adversary=transfer adversary.seed=0": "the surrogate is f itself",
     "adversary=transfer adversary.samples=2": "adversary.defended=false",
     "adversary=transfer adversary.defended=true defense=none": "adversary.defended=false",
@@ -499,8 +504,7 @@ def test_a_query_view_has_no_gradient(digit_images, digit_classifier):
 
 
 def test_an_estimator_has_no_place_inside_f():
-    inside = Shifted()
-    inside.inside = True
+    inside = InnerNoise()
     for adversary in (WhiteBox(gradient="ste"), Soft(temperature=0.1, hard_forward=True)):
         with pytest.raises(SenselessError, match="choose exact"):
             adversary.check(inside)

@@ -6,7 +6,7 @@ import torch
 from pyautoattack.autopgd_base import APGDAttack
 from torch import nn
 
-from vqexp.adversaries import KnownRandomness, Oblivious, RandomView, View, WhiteBox
+from vqexp.adversaries import Oblivious, RandomView, View, WhiteBox
 from vqexp.attacks import PGD, AutoAttack
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import ConfigError, SenselessError, WorkError
@@ -191,7 +191,7 @@ class Unknown(nn.Module):
 
 def test_versions_for_the_other_view_are_refused(digits, digit_classifier):
     swrd = SwRD(s=2, k=4, sigma=0.1, tau=0.1, beta=5, pixel_max=1)
-    white_box, known = WhiteBox(gradient="ste"), KnownRandomness(gradient="ste")
+    white_box, known = WhiteBox(gradient="ste"), WhiteBox(draws="evaluation", gradient="ste")
     plus, rand, standard = (AutoAttack(eps=0.1, version=name) for name in ("plus", "rand", "standard"))
     for adversary, defense, wrong in (
         (white_box, swrd, plus),

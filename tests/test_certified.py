@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from inner import InnerNoise
 from local_run import LocalRun, setup
 from torch import nn
 
-from vqexp.adversaries import KnownRandomness
+from vqexp.adversaries import WhiteBox
 from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import PRD, Defense
@@ -142,9 +143,8 @@ def test_the_draws_are_those_of_the_report(digit_classifier, digit_images):
 def test_senseless_runs_are_refused():
     metric = Certified(draws=10, delta=0.05)
     metric.check(setup(PRD(s=2, k=4, sigma=0.1, tau=0.1)))
-    inside = PRD(s=2, k=4, sigma=0.1, tau=0.1)
-    inside.inside = True
-    known = KnownRandomness(gradient="exact")
+    inside = InnerNoise()
+    known = WhiteBox(draws="evaluation", gradient="exact")
     for wrong, reason in (
         (setup(perturbs=False), "adversarial"),
         (setup(inside), "part of f"),

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from inner import InnerNoise
 from local_run import LocalRun, setup
 from torch import nn
 from torch.nn.functional import conv2d, pad
@@ -119,11 +120,10 @@ def test_by_hand_between_the_two_quantized():
 def test_senseless_runs_are_refused():
     metric = Denoising(runs=2)
     metric.check(setup())
-    inside = Halve(X)
-    inside.inside = True
+    inside = InnerNoise()
     with pytest.raises(SenselessError, match="attack"):
         metric.check(setup(perturbs=False))
-    with pytest.raises(SenselessError, match="inside f"):
+    with pytest.raises(SenselessError, match="more than f's input"):
         metric.check(setup(inside))
     with pytest.raises(ConfigError, match=r"metric\.runs is 0; it must be an integer >= 1"):
         Denoising(runs=0)

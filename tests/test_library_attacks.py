@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from torch import nn
 
-from vqexp.adversaries import KnownRandomness, Query, View, WhiteBox
+from vqexp.adversaries import Query, View, WhiteBox
 from vqexp.attacks import MIFGSM, AutoAttack, Boundary, CarliniWagner, DeepFool, RandomNoise
 from vqexp.attacks.minimal import MinimalL2
 from vqexp.attacks.randomness import Randomness
@@ -35,7 +35,7 @@ ATTACKS = {
 VIEWS = {
     "eot": WhiteBox(gradient="exact", samples=2),
     "ste": WhiteBox(gradient="ste"),
-    "known": KnownRandomness(gradient="exact"),
+    "known": WhiteBox(draws="evaluation", gradient="exact"),
     "query": Query(cost="single", samples=1),
     "f": None,
 }

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchattacks import CW
 
+from vqexp.adversaries import View
 from vqexp.attacks import PGD
 from vqexp.attacks.losses import LOSSES
 
@@ -81,9 +82,10 @@ def test_pgd_climbs_the_loss_that_it_is_told(digit_images, digit_classifier, nam
 )
 def test_the_schedule_sizes_each_step(schedule, shares):
     """On a linear view each signed step moves every pixel by its size; `keep` shows the points on the way."""
-    view = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
-    view[1].weight.data = torch.tensor([[0.0] * 4, [1.0] * 4])
-    view.random = True  # so that all kept points come back
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    model[1].weight.data = torch.tensor([[0.0] * 4, [1.0] * 4])
+    view = View(model)
+    view.decides = False  # so that all kept points come back
     attack = PGD(eps=0.5, steps=4, step_size=0.1, random_start=False, schedule=schedule, keep=4)
     found = attack.run(view, torch.full((1, 1, 2, 2), 0.25), torch.tensor([0]), seed=0)
     sizes = found.candidates[:, 0, 0, 0, 0].diff(prepend=torch.tensor([0.25]))

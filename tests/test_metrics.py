@@ -16,6 +16,7 @@ from vqexp.core.errors import ConfigError
 from vqexp.core.estimate import average, proportion
 from vqexp.core.margins import margin
 from vqexp.core.text import interval, value
+from vqexp.defenses import NoDefense
 from vqexp.metrics import Accuracy, Evaluation
 from vqexp.metrics.protocols import all_of, vote
 
@@ -114,7 +115,7 @@ class Outcomes:
     def __init__(self, evaluations, perturbed=None, flags=None):
         n = len(CORRECT[0])
         self.images = SimpleNamespace(ids=torch.arange(n), labels=torch.zeros(n, dtype=torch.int64))
-        self.evaluations, self.attacked = evaluations, perturbed is not None
+        self.evaluations, self.attacked, self.defense = evaluations, perturbed is not None, NoDefense()
         self._known = {"perturbed": perturbed, "autoattack_flags": flags}
 
     def known(self, name):

@@ -16,7 +16,6 @@ from hydra import compose, initialize_config_dir
 
 from vqexp import defend
 from vqexp.core.draws import Draw
-from vqexp.core.errors import ConfigError
 from vqexp.core.store import Store
 from vqexp.defenses import SwRD
 from vqexp.pipeline import prepare, read_record, run
@@ -179,12 +178,6 @@ def test_the_order_in_which_chunks_arrive_does_not_matter(config, monkeypatch):
     path, in_order = run(settings), Store.fetch_all
     monkeypatch.setattr(Store, "fetch_all", lambda self, jobs: iter(list(in_order(self, jobs))[::-1]))
     assert run(settings) == path
-
-
-def test_an_inside_defense_is_refused_by_the_oblivious_adversary(config, monkeypatch):
-    monkeypatch.setattr(SwRD, "inside", True)
-    with pytest.raises(ConfigError, match="inside f"):
-        prepare(config())
 
 
 COMMAND = [

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from inner import InnerNoise
 from networks import network
 from torch import Tensor, nn
 
@@ -161,8 +162,7 @@ def test_bad_starts(start):
 
 
 def test_a_defense_that_quantizes_nothing_is_refused(few):
-    inside = quantizer()
-    inside.inside = True
+    inside = InnerNoise()
     with pytest.raises(SenselessError, match="there is no defense; choose training=standard"):
         Quantized(**FEW).behind(NoDefense())
     with pytest.raises(SenselessError, match="inside f"):

@@ -18,12 +18,12 @@ def digits(digit_images):
     return digit_images.pixels(slice(100)), digit_images.labels[:100]
 
 
-class Recorder(nn.Module):
+class Recorder(View):
     """A view that keeps what it is asked and what it answers."""
 
     def __init__(self, view):
-        super().__init__()
-        self.view, self.random = view, getattr(view, "random", False)
+        super().__init__(view)
+        self.view, self.random, self.decides = view, view.random, view.decides
         self.points, self.answers = [], []
 
     def forward(self, images):

@@ -10,10 +10,15 @@ from vqexp.core.store import default_root
 if TYPE_CHECKING:
     import pandas as pd
 
-# what older records call a component: what it is called now
-MOVED = {
-    "vqexp.metrics.KLBound": "vqexp.papers.vq.KLBound",
-    "vqexp.metrics.Certified": "vqexp.papers.vq.Certified",
+# what older records call a component: how it is set now
+MOVED: dict[str, dict[str, Any]] = {
+    "vqexp.metrics.KLBound": {"_target_": "vqexp.papers.vq.KLBound"},
+    "vqexp.metrics.Certified": {"_target_": "vqexp.papers.vq.Certified"},
+    "vqexp.adversaries.KnownRandomness": {
+        "_target_": "vqexp.adversaries.WhiteBox",
+        "draws": "evaluation",
+        "select": 10,
+    },
 }
 
 
@@ -35,7 +40,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     """The record with the names that its components have today."""
     for settings in record["config"].values():
         if isinstance(settings, dict) and settings.get("_target_") in MOVED:
-            settings["_target_"] = MOVED[settings["_target_"]]
+            settings |= MOVED[settings["_target_"]]
     return record
 
 

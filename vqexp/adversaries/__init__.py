@@ -2,7 +2,6 @@
 
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.estimators import StraightThrough
-from vqexp.adversaries.known_randomness import KnownRandomness
 from vqexp.adversaries.oblivious import Oblivious
 from vqexp.adversaries.query import Query
 from vqexp.adversaries.soft import Soft
@@ -12,7 +11,6 @@ from vqexp.adversaries.white_box import WhiteBox
 
 __all__ = [
     "Adversary",
-    "KnownRandomness",
     "Oblivious",
     "Query",
     "RandomView",

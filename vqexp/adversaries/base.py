@@ -5,7 +5,6 @@ from typing import Any
 from torch import nn
 
 from vqexp.core.errors import one_of
-from vqexp.core.random_module import is_random
 from vqexp.defenses import Defense
 
 COSTS = ("free", "single", "averaged")
@@ -24,6 +23,8 @@ class Adversary:
     differentiable: bool = True
     # draws that rank an attack's candidates, where the view is random
     select: int = 1
+    # which draws the attack sees, one of `vqexp.adversaries.view.DRAWS`
+    draws: str = "fresh"
     # a number: the evaluation uses this many draws, which the attacker knows
     fixed_draws: int | None = None
     # the classifier that stands in for f, where the adversary does not know f: its settings as changes to
@@ -39,7 +40,7 @@ class Adversary:
 
     def sees_randomness(self, defense: Defense) -> bool:
         """Whether the view of `defense` is random, before there is one."""
-        return self.sees_defense and self.fixed_draws is None and is_random(defense)
+        return self.sees_defense and self.draws == "fresh" and defense.random
 
     def view(self, classifier: nn.Module, defense: Defense) -> nn.Module:
         """What the attack sees: images (N, C, H, W) in [0, 1] -> logits; a `View` if random.

@@ -3,9 +3,8 @@
 from torch import nn
 
 from vqexp.adversaries.base import Adversary
-from vqexp.adversaries.view import RandomView
+from vqexp.adversaries.view import View, view_of
 from vqexp.core.errors import SenselessError
-from vqexp.core.random_module import is_random
 from vqexp.defenses import Defense
 
 
@@ -17,12 +16,12 @@ class Oblivious(Adversary):
 
     def check(self, defense: Defense) -> None:
         """Refuse a defense inside f: without it there is no f to attack."""
-        if defense.inside:
+        if defense.installs:
             raise SenselessError(
                 "adversary=oblivious attacks f without its preprocessor, but this defense is inside f; "
                 "choose an adversary that sees it"
             )
 
-    def view(self, classifier: nn.Module, defense: Defense) -> nn.Module:
+    def view(self, classifier: nn.Module, defense: Defense) -> View:
         """f alone; on fresh draws, where it is random by itself."""
-        return RandomView(classifier) if is_random(classifier) else classifier
+        return view_of(classifier)

@@ -7,7 +7,7 @@ from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, RandomView
 from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.random_module import is_random
-from vqexp.defenses import Defense, defend
+from vqexp.defenses import Defense
 
 
 class QueryView(RandomView):
@@ -46,7 +46,7 @@ class Query(Adversary):
 
     def check(self, defense: Defense) -> None:
         """Refuse an average over draws that are all the same."""
-        if self.samples > 1 and not is_random(defense):
+        if self.samples > 1 and not defense.random:
             raise SenselessError(
                 f"adversary.samples is {self.samples}, but all draws of this defense are the same; "
                 "set adversary.samples=1"
@@ -54,6 +54,8 @@ class Query(Adversary):
 
     def view(self, classifier: nn.Module, defense: Defense) -> QueryView:
         """Scores on fresh draws of the purpose `attack`."""
-        view = QueryView(defend(classifier, defense), samples=self.samples, memory_limit=self.memory_limit)
-        view.random = is_random(defense)
+        model = defense.wrap(classifier)
+        view = QueryView(model, samples=self.samples, memory_limit=self.memory_limit)
+        view.random = is_random(model)
+        view.decides = not view.random
         return view

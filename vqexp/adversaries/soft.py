@@ -4,7 +4,7 @@ from copy import copy
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqexp.adversaries.estimators import Forward
 from vqexp.adversaries.white_box import WhiteBox
@@ -96,7 +96,7 @@ class Soft(WhiteBox):
                 "choose ste or exact"
             )
 
-    def estimator(self, defense: Defense) -> nn.Module:
+    def estimator(self, defense: Defense) -> Defense:
         """The soft quantizer."""
         assert isinstance(defense, VectorQuantizer)
         return SoftQuantizer(defense, self.temperature, self.hard_forward)

@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from vqexp.adversaries.view import RandomView, View
+from vqexp.adversaries.view import View, view_of
 from vqexp.adversaries.white_box import WhiteBox
 from vqexp.core.errors import SenselessError, check_number, require
-from vqexp.core.random_module import is_random
 from vqexp.defenses import Defense, NoDefense
 
 
@@ -44,7 +43,7 @@ class Transfer(WhiteBox):
         self.summary = f"this attacker does not know f: it attacks a surrogate, {where}"
 
     def check(self, defense: Defense) -> None:
-        """Refuse what `WhiteBox` does, where the defense is there, and draws where it is not."""
+        """Refuse, behind the defense, what `WhiteBox` refuses; without it, an average over draws."""
         if not self.sees_defense:
             if self.samples > 1:
                 raise SenselessError(
@@ -60,4 +59,4 @@ class Transfer(WhiteBox):
         """The surrogate, given as `classifier`, alone or behind the defense."""
         if self.sees_defense:
             return super().view(classifier, defense)
-        return RandomView(classifier) if is_random(classifier) else View(classifier)
+        return view_of(classifier)

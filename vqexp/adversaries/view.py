@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -9,24 +10,30 @@ from torch.utils.checkpoint import checkpoint
 
 from vqexp.core.draws import Draw, repeated
 from vqexp.core.inputs import check_logits
-from vqexp.core.random_module import call
+from vqexp.core.random_module import call, is_random
 
 # (logits (N, classes), labels (N,), or whatever there is of each image (N, ...)) -> one term an image (N,)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-DRAWS = 2**24  # numbers that one attack has for its draws
+NUMBERS = 2**24  # draws that one attack may number
+# which draws a view shows: new ones at every call; the same at every call of a restart, and for every image;
+# those of the evaluation, the same for every image; none, but the mean of what is random
+DRAWS = ("fresh", "held", "evaluation", "mean")
 
 
 class View(nn.Module):
     """A fixed view: images (N, C, H, W) in [0, 1] -> logits (N, classes).
 
-    random: two calls on the same images differ. differentiable: it has a gradient to follow.
+    random: two calls on the same images differ. decides: the loss at one point says how good the point is;
+    False where it owes something to a draw that does not judge. differentiable: it has a gradient to follow.
     samples: draws that one gradient averages over.
     """
 
     random = False
+    decides = True
     differentiable = True
     samples = 1
+    average = "loss"
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -34,6 +41,9 @@ class View(nn.Module):
 
     def start(self, seed: int, ids: Tensor | None = None) -> None:
         """Begin an attack: its draws follow from `seed`, in [0, 2^31), and the images' ids (N,)."""
+
+    def restart(self) -> None:
+        """Begin a further restart of the same attack, on draws of its own."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes): what attacks of other libraries take."""
@@ -59,8 +69,7 @@ class RandomView(View):
     average: `loss` (the mean of the draws' loss gradients) or `output` (the loss of the mean softmax;
     journal, eq. 14). `forward` is always the latter, as the log of the mean softmax, because a library
     calls it once; over one draw both are the draw's own logits.
-    fixed: None for fresh draws at every call, which no evaluation ever sees; a purpose for that
-    purpose's draws 0 to samples - 1, the same at every call and for every image.
+    draws: which ones, one of `DRAWS`. Fresh and held ones are the attack's own; no evaluation sees them.
     memory_limit: MiB that may be kept for the backward pass; more draws are taken one batch after the
     other. None: 1024 on the CPU, 16384 elsewhere.
     """
@@ -71,23 +80,28 @@ class RandomView(View):
         *,
         samples: int = 1,
         average: str = "loss",
-        fixed: str | None = None,
+        draws: str = "fresh",
         memory_limit: float | None = None,
     ) -> None:
         super().__init__(model)
-        self.samples, self.average, self.fixed, self.memory_limit = samples, average, fixed, memory_limit
-        self.random = fixed is None
+        self.samples, self.average, self.draws, self.memory_limit = samples, average, draws, memory_limit
+        self.random, self.decides = draws == "fresh", draws in ("evaluation", "mean")
         self._next = 0
         self._ids: Tensor | None = None
         self._bytes: int | None = None
 
     def start(self, seed: int, ids: Tensor | None = None) -> None:
-        """Fresh draws are numbered in the order of the calls, from a number of the attack's own."""
-        self._next, self._ids = seed * DRAWS, ids
+        """Draws are numbered in the order of the calls, from a number of the attack's own."""
+        self._next, self._ids = seed * NUMBERS, ids
+
+    def restart(self) -> None:
+        """Held draws make place for new ones."""
+        if self.draws == "held":
+            self._next += self.samples
 
     def one_draw(self) -> nn.Module:
         """A view with the same position in the sequence of draws."""
-        view = type(self)(self.model, fixed=self.fixed, memory_limit=self.memory_limit)
+        view = type(self)(self.model, draws=self.draws, memory_limit=self.memory_limit)
         view.random, view._next, view._ids = self.random, self._next, self._ids
         return view
 
@@ -140,7 +154,10 @@ class RandomView(View):
         parts = []
         for i in range(0, len(numbers), draws):
             some = numbers[i : i + draws]
-            draw = repeated(self.fixed or "attack", some, rows, known=self.fixed is not None)
+            # one draw for all images: a library calls on some of them, and does not say on which
+            ids = torch.zeros_like(rows) if self.draws == "held" else rows
+            draw = repeated("attack", some, ids, known=self.draws == "evaluation")
+            draw = replace(draw, mean=self.draws == "mean")
             batch = images.repeat(len(some), 1, 1, 1)
             if torch.is_grad_enabled() and draws < len(numbers):
                 logits = checkpoint(call, self.model, batch, draw, use_reentrant=False)
@@ -156,8 +173,8 @@ class RandomView(View):
         return self._ids if known and self._ids is not None else torch.arange(n)
 
     def _numbers(self) -> Tensor:
-        first = 0 if self.fixed else self._next
-        if not self.fixed:
+        first = 0 if self.draws == "evaluation" else self._next
+        if self.draws == "fresh":
             self._next += self.samples
         return torch.arange(first, first + self.samples)
 
@@ -167,6 +184,13 @@ class RandomView(View):
             self._bytes = kept_for_backward(self.model, images[:1].detach())
         limit = self.memory_limit or (1024 if images.device.type == "cpu" else 16384)
         return max(1, int(limit * 2**20 / max(1, self._bytes)))
+
+
+def view_of(model: nn.Module) -> View:
+    """The model itself, if it is a view; else a view of it, on fresh draws if it is random."""
+    if isinstance(model, View):
+        return model
+    return RandomView(model) if isinstance(model, nn.Module) and is_random(model) else View(model)
 
 
 def gradient_of(terms: Tensor, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Adversaries that know the defense and differentiate it, on draws of their own."""
+"""Adversaries that know the defense and differentiate it."""
 
 from typing import ClassVar
 
@@ -6,19 +6,28 @@ from torch import nn
 
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.estimators import StraightThrough
-from vqexp.adversaries.view import RandomView, View
+from vqexp.adversaries.view import DRAWS, RandomView, View
 from vqexp.core.errors import SenselessError, check_number, one_of
 from vqexp.core.random_module import is_random
-from vqexp.defenses import Defense, NoDefense, defend
+from vqexp.defenses import Defense, Foreign, NoDefense
 
 AVERAGES = ("loss", "output")
+TOLD = {
+    "fresh": "",
+    "held": "; its draws are held during the attack, and others judge",
+    "evaluation": "; attack and evaluation use the same draws",
+    "mean": "; it attacks the mean of what is random, and draws judge",
+}
 
 
 class WhiteBox(Adversary):
-    """Knows f and the defense, not the draws of the evaluation.
+    """Knows f and the defense.
 
     gradient: how the defense is differentiated, one of `GRADIENTS`.
-    samples: fresh draws that each gradient averages over, >= 1 (more than one: EOT).
+    draws: which draws the attack sees: `fresh` ones at every call; `held` ones, the same until the attack
+    starts anew (Ma et al. 2023, Algorithm 2); those of the `evaluation`, which then uses no others, so that
+    the defense is a fixed function; the `mean` of what is random, such as no noise.
+    samples: draws that each gradient averages over, >= 1 (more than one: EOT).
     average: `loss` (mean of the draws' loss gradients) or `output` (loss of the mean softmax; eq. 14).
     select: draws, neither the attack's nor the evaluation's, that rank an attack's candidates, >= 1.
     memory_limit: MiB for what the backward pass needs, > 0, or None (`RandomView`).
@@ -34,6 +43,7 @@ class WhiteBox(Adversary):
         self,
         *,
         gradient: str,
+        draws: str = "fresh",
         samples: int = 1,
         average: str = "loss",
         select: int = 10,
@@ -42,16 +52,18 @@ class WhiteBox(Adversary):
     ) -> None:
         super().__init__(cost=cost)
         one_of("adversary.gradient", gradient, self.GRADIENTS)
-        check_number("adversary.samples", samples, low=1, integer=True)
+        one_of("adversary.draws", draws, DRAWS)
+        check_number("adversary.samples", samples, low=1, high=1 if draws == "mean" else None, integer=True)
         one_of("adversary.average", average, AVERAGES)
         check_number("adversary.select", select, low=1, integer=True)
         if memory_limit is not None:
             check_number("adversary.memory_limit", memory_limit, above=0)
-        self.gradient, self.samples, self.average = gradient, samples, average
+        self.gradient, self.draws, self.samples, self.average = gradient, draws, samples, average
         self.select, self.memory_limit = select, memory_limit
+        self.fixed_draws = samples if draws == "evaluation" else None
         what = {"loss": "loss gradients", "output": "outputs"}[average]
-        draws = f", mean of {what} over {samples} draws" if samples > 1 else ""
-        self.summary = f"this attacker knows the defense: {self.GRADIENTS[gradient]}{draws}"
+        averaged = f", mean of {what} over {samples} draws" if samples > 1 else ""
+        self.summary = f"this attacker knows the defense: {self.GRADIENTS[gradient]}{averaged}{TOLD[draws]}"
 
     def check(self, defense: Defense) -> None:
         """Refuse what cannot be averaged or differentiated, with the reason."""
@@ -59,12 +71,13 @@ class WhiteBox(Adversary):
             raise SenselessError(
                 "there is no defense to know; adversary=oblivious is the white box of defense=none"
             )
-        if self.samples > 1 and not is_random(defense):
+        if self.samples > 1 and not defense.random:
             raise SenselessError(
                 f"adversary.samples is {self.samples}, but all draws of this defense are the same; "
                 "adversary.samples=1 (adversary=ste) is its white box"
             )
-        if self.gradient != "exact" and defense.inside:
+        self._check_draws(defense)
+        if self.gradient != "exact" and defense.installs:
             raise SenselessError(
                 f"adversary.gradient={self.gradient} replaces the gradient of a preprocessor, but this "
                 "defense is inside f; choose exact"
@@ -79,13 +92,37 @@ class WhiteBox(Adversary):
                 f"adversary.gradient=exact needs a gradient, but {defense.name} has none; choose ste"
             )
 
-    def estimator(self, defense: Defense) -> nn.Module:
+    def _check_draws(self, defense: Defense) -> None:
+        if self.draws != "fresh" and not defense.random:
+            raise SenselessError(
+                f"adversary.draws={self.draws}, but this defense has no draws; choose ste or exact"
+            )
+        if self.draws == "mean" and not defense.has_mean:
+            raise SenselessError(
+                f"adversary.draws=mean needs the mean of what is random, and {defense.name} has none; "
+                "choose fresh, held or evaluation"
+            )
+        by_batch = isinstance(defense, Foreign) and not defense.preprocesses
+        if self.draws == "evaluation" and by_batch:
+            raise SenselessError(
+                f"adversary.draws=evaluation asks for draws by number, but those of {defense.name} depend on "
+                "the batch (it wraps the classifier by itself, and is no vqexp.defenses.Defense)"
+            )
+
+    def estimator(self, defense: Defense) -> Defense:
         """The defense with the gradient that this attacker follows."""
         return StraightThrough(defense) if self.gradient == "ste" else defense
 
     def view(self, classifier: nn.Module, defense: Defense) -> View:
-        """The defended classifier on fresh draws of the purpose `attack`."""
-        model = defend(classifier, self.estimator(defense))
+        """The defended classifier on the draws that this attacker sees."""
+        estimator = self.estimator(defense)
+        model = estimator.wrap(classifier)
         if not is_random(model):
             return View(model)
-        return RandomView(model, samples=self.samples, average=self.average, memory_limit=self.memory_limit)
+        return RandomView(
+            model,
+            samples=self.samples,
+            average=self.average,
+            draws=self.draws,
+            memory_limit=self.memory_limit,
+        )

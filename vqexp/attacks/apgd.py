@@ -38,7 +38,7 @@ class RandomAPGD:
     """
 
     def __init__(self, view: View, *, steps: int, norm: str, eps: float, seed: int) -> None:
-        averaged = view.samples > 1 and getattr(view, "average", "loss") == "output"
+        averaged = view.samples > 1 and view.average == "output"
         self.draws = 1 if averaged else view.samples  # that APGD averages
         self.model = Watched(view if averaged else view.one_draw())
         self.steps, self.norm, self.eps, self.seed = steps, norm, eps, seed

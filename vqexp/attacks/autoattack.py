@@ -70,10 +70,10 @@ class AutoAttack(Attack):
                 "attack.version=rand is for random views, and this view is fixed; choose standard or plus"
             )
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The package's adversarial images, or candidates; its log goes into the facts."""
         seed = randomness.seed
-        if isinstance(view, View) and view.random:
+        if view.random:
             return self._on_draws(view, images, labels, seed)
         self._check_version(random=False)
         with _captured_log() as log, torch.random.fork_rng():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.adversaries.base import Adversary
-from vqexp.adversaries.view import Loss, View
+from vqexp.adversaries.view import Loss, View, view_of
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import WorkError, check_number, one_of
 from vqexp.core.inputs import check_images, check_labels, check_logits
@@ -67,7 +67,7 @@ class Attack:
     def check(self, adversary: Adversary, defense: Defense, num_classes: int) -> None:
         """Raise `ConfigError` if this attack makes no sense on what `adversary` sees of `defense`."""
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """Adversarial images for one chunk; all chance comes from `randomness`."""
         raise NotImplementedError
 
@@ -84,10 +84,10 @@ class Attack:
         check_images(images)
         check_labels(labels, len(images))
         ids = torch.arange(len(images)) if ids is None else ids.cpu()
+        view = view_of(view)
         with evaluating(view), _labels_checked(view, labels):
             rows = torch.arange(self._batch(images)) % len(images)
-            if isinstance(view, View):
-                view.start(seed, ids[rows])
+            view.start(seed, ids[rows])
             found = self.perturb(view, images[rows], labels[rows], Randomness(seed, ids[rows]))
         found = found.first(len(images))
         found.images = found.images.detach()
@@ -113,7 +113,7 @@ class Attack:
 
 
 @contextmanager
-def _labels_checked(view: nn.Module, labels: Tensor) -> Iterator[None]:
+def _labels_checked(view: View, labels: Tensor) -> Iterator[None]:
     """Labels are checked against the classes of the first logits that the view gives."""
 
     def check(module: nn.Module, arguments: tuple[Any, ...], logits: Any) -> None:
@@ -121,10 +121,7 @@ def _labels_checked(view: nn.Module, labels: Tensor) -> Iterator[None]:
         check_labels(labels, len(labels), logits.shape[1])
         hook.remove()
 
-    model = getattr(view, "model", view)
-    if not isinstance(model, nn.Module):  # a function, which says nothing before it is asked
-        yield
-        return
+    model = view.model if isinstance(view.model, nn.Module) else view  # a function has no hooks
     hook = model.register_forward_hook(check)
     try:
         yield
@@ -151,12 +148,11 @@ def project(adversarial: Tensor, images: Tensor, eps: float, norm: str) -> Tenso
     return torch.where(outwards, rounded.nextafter(images), rounded).clamp(0, 1)
 
 
-def input_gradient(view: nn.Module, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+def input_gradient(view: View, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
     """(gradient (N, C, H, W), loss (N,)) of `loss(view(images), labels)`, as the view gives it.
 
     Raises `WorkError` if the gradient is NaN anywhere.
     """
-    view = view if isinstance(view, View) else View(view)
     gradient, terms = view.gradient(images, labels, loss)
     refuse_nan("gradient", gradient)
     return gradient, terms

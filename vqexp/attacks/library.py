@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torchattacks
 from torch import Tensor, nn
 
+from vqexp.adversaries.view import View
 from vqexp.attacks.base import Adversarial, Attack, check_step_size, distance
 from vqexp.attacks.minimal import MinimalL2
 from vqexp.attacks.randomness import Randomness
@@ -43,7 +44,7 @@ class MIFGSM(Attack):
         check_number("attack.decay", decay, low=0, high=10)
         self.steps, self.step_size, self.decay = steps, float(step_size), decay
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The last point."""
         settings = {"eps": self.eps, "alpha": self.step_size, "steps": self.steps, "decay": self.decay}
         attack = _attack(torchattacks.MIFGSM, Watched(view), images, **settings)

@@ -3,8 +3,9 @@
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vqexp.adversaries.view import View
 from vqexp.attacks.base import Adversarial, Attack, distance, project
 from vqexp.attacks.randomness import Randomness
 from vqexp.attacks.watched import Watched
@@ -26,7 +27,7 @@ class MinimalL2(Attack):
         """The nearest points (N, C, H, W) in [0, 1] that the view gets wrong, as far as they are found."""
         raise NotImplementedError
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The points, projected. `distance` (N,): where they were, in l2; infinite if none was found.
 
         A point counts as found if the view gets it wrong once more (on a random view: on one more call).

@@ -1,7 +1,8 @@
 """Random noise: the control of an audit."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from vqexp.adversaries.view import View
 from vqexp.attacks.base import Adversarial, Attack, distance, project
 from vqexp.attacks.randomness import Randomness
 
@@ -16,7 +17,7 @@ class RandomNoise(Attack):
     needs_gradient = False
     by_image = True
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The images with noise."""
         noise = randomness.normal(images.shape[1:])
         noise = (

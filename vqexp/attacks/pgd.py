@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqexp.adversaries.base import Adversary
-from vqexp.adversaries.view import Loss
+from vqexp.adversaries.view import Loss, View
 from vqexp.attacks.base import (
     Adversarial,
     Attack,
@@ -78,19 +78,21 @@ class PGD(Attack):
         """Refuse a loss that compares more classes than there are."""
         check_classes(self.loss, num_classes)
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The end points; on a fixed view the best of them, with its `loss` (N,)."""
         candidates = self.walks(view, images, labels, self.loss, randomness)
         return settle(view, candidates, labels, self.loss)
 
     def walks(
-        self, view: nn.Module, images: Tensor, labels: Tensor, loss: Loss, randomness: Randomness
+        self, view: View, images: Tensor, labels: Tensor, loss: Loss, randomness: Randomness
     ) -> list[Tensor]:
         """The points kept of all restarts, the last one of each among them."""
         # after which steps a point is kept
         kept = {round(self.steps * (i + 1) / self.keep) for i in range(self.keep)}
         candidates = []
-        for _ in range(self.restarts):
+        for restart in range(self.restarts):
+            if restart:
+                view.restart()
             point = self._start(images, randomness) if self.random_start else images
             for step in range(self.steps):
                 gradient, _ = input_gradient(view, point, labels, loss)
@@ -117,12 +119,12 @@ class PGD(Attack):
 
 
 @torch.no_grad()
-def settle(view: nn.Module, candidates: list[Tensor], labels: Tensor, loss: Loss) -> Adversarial:
+def settle(view: View, candidates: list[Tensor], labels: Tensor, loss: Loss) -> Adversarial:
     """Image by image the candidate that a fixed view puts the highest loss on; `loss` (N,).
 
     On a random view all of them, as candidates.
     """
-    if getattr(view, "random", False):
+    if not view.decides:
         return Adversarial(candidates[-1], candidates=torch.stack(candidates))
     best = candidates[0]
     best_loss = torch.full((len(best),), -torch.inf, device=best.device)
@@ -147,6 +149,6 @@ class NoAttack(Attack):
     def __init__(self, **settings: Any) -> None:
         super().__init__(eps=0.0, **settings)
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """`images` themselves."""
         return Adversarial(images)

@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vqexp.adversaries.view import View
 from vqexp.attacks.base import Adversarial, Attack, keep_higher, project
 from vqexp.attacks.losses import margin_loss
 from vqexp.attacks.randomness import Randomness
@@ -42,7 +43,7 @@ class Square(Attack):
         self.queries, self.p_init = queries, float(p_init)
 
     @torch.no_grad()
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The accepted points, with their `loss` (N,)."""
         N, C, H, W = images.shape
         best, best_loss = images, torch.full((N,), -torch.inf, device=images.device)

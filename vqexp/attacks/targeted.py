@@ -3,8 +3,9 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vqexp.adversaries.view import View
 from vqexp.attacks.base import Adversarial
 from vqexp.attacks.losses import margin_loss, targeted_margin
 from vqexp.attacks.pgd import PGD, settle
@@ -25,7 +26,7 @@ class TargetedPGD(PGD):
         check_number("attack.targets", targets, low=1, integer=True)
         self.targets = targets
 
-    def perturb(self, view: nn.Module, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
+    def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The best end point, or all of them."""
         with torch.no_grad():
             others = view(images).scatter(1, labels.unsqueeze(1), -torch.inf)

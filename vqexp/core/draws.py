@@ -38,12 +38,14 @@ class Draw:
     number: the draw, an int >= 0 for the whole batch or an int64 tensor (N,), one an image.
     ids: int64 tensor (N,), the images' rows in their dataset; None takes their positions in the batch.
     place: which of a model's random modules it is for, >= 0, so that no two share their numbers.
+    mean: no draw at all but the mean of what is random: noise is zero, weights are at their mean.
     """
 
     purpose: str = "call"
     number: int | Tensor = 0
     ids: Tensor | None = None
     place: int = 0
+    mean: bool = False
 
     def __post_init__(self) -> None:
         one_of("purpose", self.purpose, PURPOSES)

@@ -1,9 +1,10 @@
-"""Modules that read a draw, and how the draw of a call reaches all of them below any wrapper."""
+"""Random modules, and how the draw of a call reaches all of them, wherever they are in a model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from vqexp.core.draws import Draw
@@ -15,12 +16,18 @@ PLACES = 2**16  # at most so many random modules under one of them
 class RandomModule(nn.Module):
     """A module whose output may depend on a draw; a random one implements `forward(images, draw=None)`.
 
-    The draw is the one that the call was given, or the one that whatever stands outermost has bound
-    (`call`), so that no `Sequential`, normalization or compiled wrapper in between can lose it; else None,
-    and `draw_for` makes it the next of the module's own calls.
+    The draw is the one that the call was given, or the one that `call` has bound for the whole model, so
+    that no `Sequential`, normalization or compiled wrapper in between can lose it. Without either,
+    `draw_for` takes the next of the module's own calls.
+
+    random: fresh draws give different results. per_image: each image has a draw of its own; False: all
+    images that share a draw's number share the draw. has_mean: it can be called at the mean of its
+    randomness (`Draw.mean`).
     """
 
-    random: bool = False  # fresh draws give different results
+    random: bool = False
+    per_image: bool = True
+    has_mean: bool = False
     bound: Draw | None = None
     calls: int = 0
 
@@ -41,7 +48,7 @@ class RandomModule(nn.Module):
             f"{type(self).__name__} got {n} images under a draw for {len(draw.ids)}; "
             "a random module takes the batch as it came",
         )
-        return draw
+        return draw if self.per_image else replace(draw, ids=torch.zeros_like(draw.ids))
 
 
 def name_of(module: nn.Module) -> str:

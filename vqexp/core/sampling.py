@@ -30,10 +30,11 @@ class Sampler:
     def draws(
         self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int
     ) -> Iterator[Tensor]:
-        """model(images) under the draws 0 to count - 1 of a purpose, some at a time: yields (some, N, ...).
+        """Yields model(images) under the draws 0 to count - 1 of a purpose, some at a time: (some, N, ...).
 
-        images (N, C, H, W) with their ids (N,) in the dataset. All draws of a fixed model are one. Raises
-        `WorkError` if an output is NaN or infinite.
+        images: (N, C, H, W). ids: (N,), their rows in the dataset. A fixed model has one draw. What a block
+        needs in memory does not depend on `count`; `vqexp.core.reductions` sums blocks up.
+        Raises `WorkError` if an output is NaN or infinite.
         """
         random = is_random(model)
         known = random and self.known is not None

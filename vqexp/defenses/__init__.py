@@ -1,4 +1,4 @@
-"""Defenses: modules placed before or inside a classifier."""
+"""Defenses: preprocessors before a classifier, and layers inside it."""
 
 from vqexp.core.draws import Draw
 from vqexp.core.random_module import RandomModule

@@ -11,14 +11,14 @@ from vqexp.core.random_module import RandomModule, bound, name_of
 
 
 class Defense(RandomModule):
-    """A module placed before or inside a classifier.
+    """A preprocessor placed before a classifier f, or layers installed inside it.
 
-    A preprocessor maps images (N, C, H, W) in [0, 1] to images of the same shape. Subclasses implement
-    `forward(images, draw=None)`, and a random one asks `draw_for` which draw to take.
+    A preprocessor maps images (N, C, H, W) in [0, 1] to images of the same shape: it implements
+    `forward(images, draw=None)`. A defense inside f implements `install`, and is trained, loaded and attacked
+    as a part of f. Anything else implements `wrap`.
     """
 
     VERSION = 1  # raised whenever results change
-    inside: bool = False  # part of the classifier, and of its training
     differentiable: bool = True  # autograd gives a gradient, if only of zero
 
     @property
@@ -27,16 +27,25 @@ class Defense(RandomModule):
         return type(self).__name__
 
     @property
+    def installs(self) -> bool:
+        """It adds layers to f."""
+        return type(self).install is not Defense.install
+
+    @property
     def preprocesses(self) -> bool:
         """It acts on images before f, and on nothing else."""
-        return type(self).wrap is Defense.wrap
+        return not self.installs and type(self).wrap is Defense.wrap
 
     def check(self, shape: Sequence[int]) -> None:
         """Raise `ConfigError` if this defense cannot take images of `shape` (C, H, W)."""
 
+    def install(self, classifier: nn.Module) -> nn.Module:
+        """f with the defense's layers, before training and loading; by default f as it is."""
+        return classifier
+
     def wrap(self, classifier: nn.Module) -> nn.Module:
-        """The defended classifier: images (N, C, H, W) in [0, 1] -> logits (N, classes)."""
-        return Defended(self, classifier)
+        """The defended classifier, after training and loading: images (N, C, H, W) -> logits (N, classes)."""
+        return classifier if self.installs else Defended(self, classifier)
 
 
 class Defended(nn.Module):
@@ -74,9 +83,10 @@ class NoDefense(Defense):
 
 
 def defend(classifier: nn.Module, defense: nn.Module) -> nn.Module:
-    """Put `defense` in front of `classifier`: by its own `wrap`, or as a plain module on images.
+    """Returns the defended classifier; `defense` may be any module on images.
 
-    The classifier stays in its mode; one in training mode is noticed by a warning.
+    A defense that installs layers adds them to `classifier` itself. The classifier stays in its mode, and one
+    in training mode is warned of.
     """
     if classifier.training:
         warnings.warn(
@@ -84,5 +94,7 @@ def defend(classifier: nn.Module, defense: nn.Module) -> nn.Module:
             "call .eval() on it first",
             stacklevel=2,
         )
+    if isinstance(defense, Defense):
+        return defense.wrap(defense.install(classifier))
     wrap = getattr(defense, "wrap", None)
     return wrap(classifier) if callable(wrap) else Defended(defense, classifier)

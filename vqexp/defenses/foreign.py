@@ -10,7 +10,7 @@ from vqexp.core.errors import require
 from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.keys import seed_of
 from vqexp.core.random_module import RandomModule, bound, is_random
-from vqexp.defenses.base import Defended, Defense
+from vqexp.defenses.base import Defense
 
 # whose modules draw nothing in evaluation mode but through a `RandomModule`
 KNOWN = ("vqexp.", "torch.nn.", "torch._dynamo.", "torchvision.models.", "torchvision.ops.")
@@ -31,7 +31,6 @@ class Foreign(Defense):
         self.known = all(_is_known(part) for part in module.modules())
         self.random = getattr(module, "random", is_random(module) or not self.known)
         self.differentiable = getattr(module, "differentiable", True)
-        self.inside = getattr(module, "inside", False)
         self.one_image = not self.known and self.random
 
     @property
@@ -40,9 +39,18 @@ class Foreign(Defense):
         return type(self.module).__name__
 
     @property
+    def installs(self) -> bool:
+        """The module has an `install` of its own."""
+        return callable(getattr(self.module, "install", None))
+
+    @property
     def preprocesses(self) -> bool:
-        """The module has no `wrap` of its own."""
-        return not callable(getattr(self.module, "wrap", None))
+        """The module has neither `install` nor `wrap`."""
+        return not self.installs and not callable(getattr(self.module, "wrap", None))
+
+    def install(self, classifier: nn.Module) -> nn.Module:
+        """By the module's own `install`, if it has one."""
+        return self.module.install(classifier) if self.installs else classifier  # type: ignore[operator]
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> the module's images."""
@@ -59,9 +67,9 @@ class Foreign(Defense):
             return self.module(image)
 
     def wrap(self, classifier: nn.Module) -> nn.Module:
-        """By the module's own `wrap`, if it has one; else placed before `classifier`."""
-        if self.preprocesses:
-            return Defended(self, classifier)
+        """By the module's own `wrap`, if it has one; else placed before `classifier`, or inside it."""
+        if not callable(getattr(self.module, "wrap", None)):
+            return super().wrap(classifier)
         return ForeignModel(self.module.wrap(classifier), self.random)  # type: ignore[operator]
 
 
@@ -92,6 +100,6 @@ def adapted(module: nn.Module) -> Defense:
     """`module` itself, or as a `Foreign` one. Raises `ConfigError` if a random defense takes no draw."""
     if not isinstance(module, Defense):
         return Foreign(module)
-    takes = "draw" in inspect.signature(module.forward).parameters
+    takes = module.installs or "draw" in inspect.signature(module.forward).parameters
     require(takes or not module.random, f"{module.name} is random; its forward must take (images, draw=None)")
     return module

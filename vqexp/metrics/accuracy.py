@@ -26,34 +26,38 @@ class Accuracy(Metric):
     def measure(self, run: Run) -> Measurement:
         """Accuracies on the clean and, if there are any, on the adversarial images.
 
-        `_on_correct`: over the images that f classifies correctly. What is reported comes from `report`
-        draws; `select` draws, which are others, serve choices among attacks.
+        `_on_correct`: over the images that f classifies correctly. `undefended_`: f without the defense. A
+        defense inside f has neither. What is reported comes from `report` draws; `select` draws, which are
+        others, serve choices among attacks.
         """
         labels = run.images.labels
         counts = {"ids": run.images.ids, "labels": labels}
         estimates: dict[str, Estimate] = {}
         on_correct: Tensor | None = None
         for kind in ("natural", "adversarial") if run.attacked else ("natural",):
-            adversarial = kind == "adversarial"
-            alone = run.evaluate(adversarial=adversarial, defended=False, purpose="report", runs=1)
-            counts[f"undefended_{kind}_correct"] = alone.correct[0]
-            on_correct = alone.correct[0] if on_correct is None else on_correct
+            adversarial, undefended = kind == "adversarial", {}
+            if not run.defense.installs:  # without which there is no f
+                alone = run.evaluate(adversarial=adversarial, defended=False, purpose="report", runs=1)
+                counts[f"undefended_{kind}_correct"] = alone.correct[0]
+                on_correct = alone.correct[0] if on_correct is None else on_correct
+                name = "undefended_accuracy" if adversarial else "undefended_natural_accuracy"
+                undefended[name] = proportion(alone.correct)
             for purpose, runs in (("select", self.select_runs), ("report", self.runs)):
                 judged = run.evaluate(adversarial=adversarial, defended=True, purpose=purpose, runs=runs)
                 counts |= self._counts(f"{kind}_{purpose}", judged, labels)
             estimates |= self._estimates("robust" if adversarial else kind, judged, labels, on_correct)
-            name = "undefended_accuracy" if adversarial else "undefended_natural_accuracy"
-            estimates[name] = proportion(alone.correct)
+            estimates |= undefended
             if adversarial:
                 estimates |= self._attacked(run, judged)
         return Measurement(estimates, counts)
 
     def _estimates(
-        self, name: str, judged: Evaluation, labels: Tensor, on_correct: Tensor
+        self, name: str, judged: Evaluation, labels: Tensor, on_correct: Tensor | None
     ) -> dict[str, Estimate]:
-        return {
-            f"{name}_accuracy": proportion(judged.correct),
-            f"{name}_accuracy_on_correct": proportion(judged.correct, on_correct),
+        found = {f"{name}_accuracy": proportion(judged.correct)}
+        if on_correct is not None:
+            found[f"{name}_accuracy_on_correct"] = proportion(judged.correct, on_correct)
+        return found | {
             f"{name}_accuracy_vote": proportion(vote(judged.predicted, labels, self.vote)),
             f"{name}_accuracy_all": proportion(all_of(judged.correct, self.all)),
         }

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from vqexp.adversaries.view import View
 from vqexp.core.errors import SenselessError, one_of
 from vqexp.core.estimate import Estimate
 from vqexp.data import Images
@@ -71,10 +72,10 @@ class Run(Protocol):
     def draws(
         self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int
     ) -> Iterator[Tensor]:
-        """`vqexp.defenses.Sampler.draws`, with what this run's adversary knows."""
+        """`vqexp.core.sampling.Sampler.draws`, with what this run's adversary knows."""
 
     @property
-    def view(self) -> nn.Module:
+    def view(self) -> View:
         """What the attack sees."""
 
     def adversarial_images(self, index: int) -> Tensor:
@@ -88,6 +89,9 @@ class Run(Protocol):
 
     def evaluate(self, *, adversarial: bool, defended: bool, purpose: str, runs: int) -> Evaluation:
         """Predictions on all images under `runs` draws of `purpose`."""
+
+    def votes(self, *, adversarial: bool, purpose: str, draws: int) -> Tensor:
+        """How many of the defended classifier's draws give each label, (n, classes) int64."""
 
     def chunked(
         self,

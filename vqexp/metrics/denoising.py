@@ -23,9 +23,10 @@ class Denoising(Metric):
     def check(self, setup: Setup) -> None:
         """Refuse a run without adversarial images or without images of a defense."""
         needs_attack("denoising", setup)
-        if setup.defense.inside:
+        if not setup.defense.preprocesses:
             raise SenselessError(
-                "metric=denoising looks at the images that a preprocessor makes, but this defense is inside f"
+                "metric=denoising looks at the images that a preprocessor makes, but "
+                f"{setup.defense.name} acts on more than f's input"
             )
 
     def measure(self, run: Run) -> Measurement:

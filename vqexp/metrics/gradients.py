@@ -29,7 +29,7 @@ class Gradients(Metric):
 
     def check(self, setup: Setup) -> None:
         """Refuse an adversary without gradients."""
-        if not getattr(setup.adversary, "differentiable", True):
+        if not setup.adversary.differentiable:
             raise SenselessError(NO_GRADIENT)
 
     def measure(self, run: Run) -> Measurement:
@@ -41,7 +41,7 @@ class Gradients(Metric):
         pairs in which one is zero or not finite have none.
         Raises `SenselessError` if the view is not differentiable.
         """
-        if not getattr(run.view, "differentiable", True):
+        if not run.view.differentiable:
             raise SenselessError(NO_GRADIENT)
         found = Measurement({}, {"ids": run.images.ids, "labels": run.images.labels})
         for kind in ("natural", "adversarial") if run.attacked else ("natural",):
@@ -63,7 +63,7 @@ class Gradients(Metric):
         return found
 
     def _of_chunk(self, run: Run, adversarial: bool) -> Callable[[int], dict[str, Tensor]]:
-        view = run.view if isinstance(run.view, View) else View(run.view)
+        view = run.view
 
         def compute(index: int) -> dict[str, Tensor]:
             images, rows = run.inputs(index, adversarial), run.chunks[index]

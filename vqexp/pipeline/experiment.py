@@ -21,7 +21,7 @@ from vqexp.core.keys import seed_of
 from vqexp.core.sources import source_of
 from vqexp.core.store import Store
 from vqexp.data import Dataset
-from vqexp.defenses import Defense, adapted
+from vqexp.defenses import Defense, NoDefense, adapted
 from vqexp.loggers import Logger
 from vqexp.metrics import Metric
 from vqexp.pipeline.parts import NETWORK, group_component, network
@@ -86,7 +86,7 @@ class Experiment:
         mean, std = settings["mean"], settings["std"]
         with generators_kept():
             seed_generators(seed_of(self.seed))
-            classifier = network(self.config).make()
+            classifier = self.defense.install(network(self.config).make())
         if mean is not None or std is not None:
             classifier = Normalized(classifier, mean, std)
         if self.checkpoint is not None:
@@ -176,6 +176,8 @@ def _surrogate(experiment: Experiment) -> Experiment | None:
         config[name] = dict(changes) if "_target_" in changes else {**config[name], **changes}
     try:
         source = _source(config)
+        if experiment.defense.installs and not experiment.adversary.sees_defense:
+            source["defense"] = NoDefense()
         surrogate = replace(experiment, config={**config, "seed": seed}, seed=seed, **source)
         surrogate.sources = {**experiment.sources, "classifier": {}, "training": {}} | _sources_of_f(
             surrogate

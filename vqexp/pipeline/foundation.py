@@ -65,15 +65,18 @@ class Foundation:
 
     @cached_property
     def classifier_identity(self) -> dict[str, Any]:
-        """What determines f: its settings with those of its training and data, or with its checkpoint."""
+        """What determines f: its settings with those of its training and data, or with its checkpoint.
+
+        The defense is a part of it exactly where it installs layers in f, or where f is trained behind it.
+        """
         experiment = self.experiment
-        training, dataset = experiment.training, experiment.dataset
+        training, dataset, installs = experiment.training, experiment.dataset, experiment.defense.installs
         if training is None:
-            return experiment.origin
+            return experiment.origin | ({"defense": self.defense_key} if installs else {})
         return {
             **experiment.origin,
             "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
-            "defense": self.defense_key if training.uses_defense else None,
+            "defense": self.defense_key if training.uses_defense or installs else None,
         }
 
     @cached_property

@@ -25,13 +25,19 @@ class Ledger:
         jobs: Sequence[Job],
         chunks: Sequence[slice],
         accuracy: Callable[[Artifact], float] | None = None,
+        leave: str | None = None,
     ) -> list[Artifact]:
-        """All chunks' artifacts in order, with a bar in images and the running accuracy."""
+        """All chunks' artifacts in order, with a bar in images and the running accuracy.
+
+        leave: a tensor of each artifact that stays in the store, so that at most one is in memory.
+        """
         parts: dict[int, Artifact] = {}
         done, total = 0, 0.0
         with stage(title, sum(rows.stop - rows.start for rows in chunks)) as bar:
             for index, artifact in self.store.fetch_all(jobs):
                 parts[index] = artifact
+                if leave is not None:
+                    del artifact.tensors[leave]
                 self._note(jobs[index], artifact)
                 size = chunks[index].stop - chunks[index].start
                 done += size

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqexp.adversaries.view import View, view_of
 from vqexp.classifiers import BFloat16
 from vqexp.core.errors import WorkError
 from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.keys import key_of, seed_of
-from vqexp.core.margins import margin
 from vqexp.core.modes import freeze
 from vqexp.core.random_module import is_random
+from vqexp.core.reductions import outcomes, votes
 from vqexp.core.sampling import Sampler
 from vqexp.core.store import Artifact, Job
-from vqexp.defenses import defend
 from vqexp.metrics import Evaluation
 from vqexp.pipeline.foundation import Foundation
 
@@ -35,11 +35,11 @@ class Stages(Foundation):
     # adversary
 
     @cached_property
-    def view(self) -> nn.Module:
+    def view(self) -> View:
         """What the attack sees."""
         low = self.experiment.precision == "bfloat16"
         classifier = BFloat16(self.seen.classifier) if low else self.seen.classifier
-        return freeze(self.experiment.adversary.view(classifier, self.defense))
+        return freeze(view_of(self.experiment.adversary.view(classifier, self.defense)))
 
     @cached_property
     def view_key(self) -> str:
@@ -74,12 +74,13 @@ class Stages(Foundation):
         jobs = [
             Job("adversarial", key, partial(self._attack, i)) for i, key in enumerate(self.adversarial_keys)
         ]
-        parts = self.ledger.fetch_chunks(
-            "attack", jobs, self.chunks, lambda part: 1 - part.tensors["fooled"].float().mean().item()
+        return self.ledger.fetch_chunks(
+            "attack",
+            jobs,
+            self.chunks,
+            accuracy=lambda part: 1 - part.tensors["fooled"].float().mean().item(),
+            leave="images",  # read again chunk by chunk: a whole test set may not fit in memory
         )
-        for part in parts:
-            del part.tensors["images"]  # read again chunk by chunk: a whole test set may not fit in memory
-        return parts
 
     @property
     def adversarial_facts(self) -> list[dict[str, Any]]:
@@ -109,16 +110,9 @@ class Stages(Foundation):
         """
         if len(candidates) == 1:
             return candidates[0]
-        model, count = defend(self.seen.classifier, self.defense), self.experiment.adversary.select
-        means = [
-            sum(
-                margin(logits, labels).double()
-                for block in self.draws(model, candidate, ids, "rank", count)
-                for logits in block
-            )
-            for candidate in candidates
-        ]
-        best = torch.stack([torch.as_tensor(mean) for mean in means]).argmin(0)
+        model, count = self.defense.wrap(self.seen.classifier), self.experiment.adversary.select
+        found = [outcomes(self.draws(model, some, ids, "rank", count), labels) for some in candidates]
+        best = torch.stack([each["margin"].double().sum(0) for each in found]).argmin(0)
         return candidates[best, torch.arange(len(labels), device=candidates.device)]
 
     def adversarial_images(self, index: int) -> Tensor:
@@ -143,12 +137,12 @@ class Stages(Foundation):
     @cached_property
     def model(self) -> nn.Module:
         """The defended classifier, on the device."""
-        return freeze(defend(self.classifier, self.defense))
+        return freeze(self.defense.wrap(self.classifier))
 
     def draws(
         self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int
     ) -> Iterator[Tensor]:
-        """`vqexp.defenses.Sampler.draws`, with what this run's adversary knows."""
+        """`vqexp.core.sampling.Sampler.draws`, with what this run's adversary knows."""
         sampler = Sampler(self.experiment.seed, self.experiment.adversary.fixed_draws)
         return sampler.draws(model, images, ids, purpose, count)
 
@@ -162,14 +156,7 @@ class Stages(Foundation):
         def judge(index: int) -> dict[str, Tensor]:
             rows, images = self.chunks[index], self.inputs(index, adversarial)
             labels = self.images.labels[rows].to(images.device)
-            blocks = self.draws(model, images, self.images.ids[rows], purpose, runs)
-            logits = torch.cat(list(blocks))
-            predicted = logits.argmax(2)
-            return {
-                "predicted": predicted.to(torch.int16),
-                "correct": predicted == labels,
-                "margin": torch.stack([margin(each, labels) for each in logits]),
-            }
+            return outcomes(self.draws(model, images, self.images.ids[rows], purpose, runs), labels)
 
         settings = [purpose, runs, known, defended and self.defense_key, EVALUATION_VERSION]
         title = f"{'adversarial' if adversarial else 'natural'}, {'defended' if defended else 'undefended'}"
@@ -187,6 +174,18 @@ class Stages(Foundation):
                 for name in ("predicted", "correct", "margin")
             )
         )
+
+    def votes(self, *, adversarial: bool, purpose: str, draws: int) -> Tensor:
+        """How many of the defended classifier's draws give each label, (n, classes) int64."""
+
+        def count(index: int) -> dict[str, Tensor]:
+            images, ids = self.inputs(index, adversarial), self.images.ids[self.chunks[index]]
+            return {"votes": votes(self.draws(self.model, images, ids, purpose, draws))}
+
+        known = self.experiment.adversary.fixed_draws
+        settings = [purpose, draws, known, self.defense_key, EVALUATION_VERSION]
+        parts = self._chunk_artifacts("votes", settings, count, adversarial, title=f"{draws} votes")
+        return torch.cat([part.tensors["votes"] for part in parts])
 
     def image_keys(self, adversarial: bool) -> list[str]:
         """Keys of the chunks of adversarial or clean images."""

@@ -12,7 +12,7 @@ from vqexp.classifiers import load_checkpoint
 from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError, SenselessError, require
 from vqexp.core.random_module import call
-from vqexp.defenses import NoDefense
+from vqexp.defenses import Defense, NoDefense
 from vqexp.training.standard import Standard
 
 
@@ -52,7 +52,7 @@ class Quantized(Standard):
                 "training=quantized trains f on what the defense makes of images, and there is no defense; "
                 "choose training=standard"
             )
-        if getattr(defense, "inside", False):
+        if isinstance(defense, Defense) and not defense.preprocesses:
             raise SenselessError(
                 "training=quantized trains f on what a preprocessor makes of images, but this defense is "
                 "inside f; choose training=standard"

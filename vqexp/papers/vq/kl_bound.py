@@ -14,11 +14,12 @@ from torch import Tensor
 from vqexp.core.draws import Draw
 from vqexp.core.errors import SenselessError, check_number, one_of
 from vqexp.core.estimate import average, proportion
+from vqexp.core.reductions import votes
 from vqexp.defenses import PRD, VectorQuantizer
 from vqexp.defenses.vq import kmeans
 from vqexp.metrics.base import Measurement, Metric, Run, Setup, needs_attack
 from vqexp.papers.vq import mixture
-from vqexp.papers.vq.proposition1 import vote_certificate
+from vqexp.papers.vq.proposition1 import probability_margin, vote_certificate
 from vqexp.papers.vq.second_term import noise_limit, second_term
 
 PIXEL_MAXIMA = (1, 255)
@@ -122,14 +123,8 @@ class KLBound(Metric):
         parts = [
             self._floors(_quantizer(run), x, int(image_id)) for x, image_id in zip(images, ids, strict=True)
         ]
-        votes = torch.cat(
-            [logits.argmax(2).cpu() for logits in run.draws(run.model, images, ids, "report", self.votes)]
-        )
-        right = (votes == labels).double().mean(0)
-        wrong = torch.stack(
-            [((votes == c) & (labels != c)).double().mean(0) for c in range(int(votes.max()) + 1)]
-        )
-        return {**_stacked(parts), "vote_margin": right - wrong.amax(0)}
+        shares = votes(run.draws(run.model, images, ids, "report", self.votes)).double().cpu() / self.votes
+        return {**_stacked(parts), "vote_margin": probability_margin(shares, labels)}
 
     def _floors(self, defense: VectorQuantizer, x: Tensor, image_id: int) -> dict[str, Tensor]:
         """For one image (C, H, W), from two independent sample sets, of which the first one counts."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.estimate import proportion
+from vqexp.core.reductions import mean
 from vqexp.metrics.base import Measurement, Metric, Run, Setup, needs_attack
 
 
@@ -64,7 +65,7 @@ class Certified(Metric):
             raise SenselessError(
                 "metric=certified needs draws that are independent of A(x), but this adversary knows them"
             )
-        if setup.defense.inside:
+        if setup.defense.installs:
             raise SenselessError(
                 "metric=certified compares with f alone, but this defense is a part of f; "
                 "choose one that is placed before f"
@@ -103,17 +104,14 @@ class Certified(Metric):
         labels = run.images.labels[rows].to(x.device)
         (logits,) = next(run.draws(run.classifier, x, ids, "report", 1))
         clean = logits.double().softmax(1)
-        distance = torch.zeros_like(clean[:, 0])
-        right = torch.zeros_like(distance)
-        taken = 0
-        for logits in run.draws(run.model, adversarial, ids, "report", self.draws):
-            distance += (logits.double().softmax(2) - clean).abs().sum((0, 2))
-            right += (logits.argmax(2) == labels).sum(0)
-            taken += len(logits)
+        found = mean(
+            torch.stack([(logits.double().softmax(2) - clean).abs().sum(2), logits.argmax(2) == labels], 2)
+            for logits in run.draws(run.model, adversarial, ids, "report", self.draws)
+        )
         return {
-            "distance": distance / taken,
+            "distance": found[:, 0],
             "margin": probability_margin(clean, labels),
-            "right": right / taken,
+            "right": found[:, 1],
         }
 
 
