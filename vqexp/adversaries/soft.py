@@ -25,7 +25,7 @@ class Softmax(Nearest):
     def __init__(self, temperature: float) -> None:
         self.temperature = temperature
 
-    def settle(self, noisy: Tensor, centers: Tensor) -> Tensor:
+    def codebook(self, noisy: Tensor, centers: Tensor) -> Tensor:
         """One soft k-means step from the hard result: means (N, k, d) of the noisy patches, by weight.
 
         A center that no patch takes stays where it is.

@@ -48,7 +48,7 @@ class Attack:
     """Perturbs images inside the eps-ball and the box [0, 1], before any defense.
 
     norm: one of `NORMS`. eps: radius in units of [0, 1] pixels, >= 0. batch_size: images a chunk, >= 1.
-    cost: how dear an image is, `light`, `heavy` or `extreme`; the scale says how many images each gets.
+    cost: the cost of an image, `light`, `heavy` or `extreme`; the scale sets how many images each cost gets.
     Raises `ConfigError` for values out of range.
     """
 

@@ -81,7 +81,7 @@ class PGD(Attack):
     def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The end points; on a fixed view the best of them, with its `loss` (N,)."""
         candidates = self.walks(view, images, labels, self.loss, randomness)
-        return settle(view, candidates, labels, self.loss)
+        return best_of(view, candidates, labels, self.loss)
 
     def walks(
         self, view: View, images: Tensor, labels: Tensor, loss: Loss, randomness: Randomness
@@ -119,7 +119,7 @@ class PGD(Attack):
 
 
 @torch.no_grad()
-def settle(view: View, candidates: list[Tensor], labels: Tensor, loss: Loss) -> Adversarial:
+def best_of(view: View, candidates: list[Tensor], labels: Tensor, loss: Loss) -> Adversarial:
     """Image by image the candidate that a fixed view puts the highest loss on; `loss` (N,).
 
     On a random view all of them, as candidates.

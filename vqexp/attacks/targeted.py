@@ -8,7 +8,7 @@ from torch import Tensor
 from vqexp.adversaries.view import View
 from vqexp.attacks.base import Adversarial
 from vqexp.attacks.losses import margin_loss, targeted_margin
-from vqexp.attacks.pgd import PGD, settle
+from vqexp.attacks.pgd import PGD, best_of
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import check_number
 
@@ -35,4 +35,4 @@ class TargetedPGD(PGD):
         for target in nearest.T:
             both = torch.stack([labels, target], 1)
             candidates += self.walks(view, images, both, targeted_margin, randomness)
-        return settle(view, candidates, labels, margin_loss)
+        return best_of(view, candidates, labels, margin_loss)

@@ -13,7 +13,7 @@ from torch import Tensor
 from vqexp.core.errors import require
 from vqexp.core.files import file_error, hash_files
 from vqexp.data.encoded import Encoded, Form
-from vqexp.data.images import Store
+from vqexp.data.images import Pixels
 from vqexp.data.split import Split
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # ImageFolder's, too
@@ -49,7 +49,7 @@ class Folder(Split):
         self.check()
         return torch.tensor([label for _, label in self._files], dtype=torch.int64)
 
-    def read(self, rows: Tensor) -> Store:
+    def read(self, rows: Tensor) -> Pixels:
         paths = [self._files[row][0] for row in rows.tolist()]
         names = [f"{path} (row {row})" for path, row in zip(paths, rows.tolist(), strict=True)]
         return Encoded(paths, names, self._form).settled()

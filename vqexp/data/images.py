@@ -6,7 +6,7 @@ from torch import Tensor
 from vqexp.data.encoded import Encoded
 
 # Where pixels are kept: (N, C, H, W), uint8 in 0..255 or float32 in [0, 1], or decoded when indexed.
-Store = Tensor | Encoded
+Pixels = Tensor | Encoded
 
 
 class Images:
@@ -18,15 +18,15 @@ class Images:
         shape: (C, H, W).
     """
 
-    def __init__(self, store: Store, labels: Tensor, ids: Tensor | None = None) -> None:
-        """Wrap `store` and `labels`, both of length N; `ids` defaults to 0..N-1."""
-        self._store = store
+    def __init__(self, pixels: Pixels, labels: Tensor, ids: Tensor | None = None) -> None:
+        """Wrap `pixels` and `labels`, both of length N; `ids` defaults to 0..N-1."""
+        self._pixels = pixels
         self._rows = torch.arange(len(labels))
         self.labels = labels.to("cpu", torch.int64)
         self.ids = self._rows if ids is None else ids.to("cpu", torch.int64)
-        self.shape: tuple[int, int, int] = (store.shape[1], store.shape[2], store.shape[3])
-        if not len(store) == len(self.labels) == len(self.ids):
-            raise ValueError(f"{len(store)} images, {len(self.labels)} labels and {len(self.ids)} ids")
+        self.shape: tuple[int, int, int] = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
+        if not len(pixels) == len(self.labels) == len(self.ids):
+            raise ValueError(f"{len(pixels)} images, {len(self.labels)} labels and {len(self.ids)} ids")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,14 +37,14 @@ class Images:
         `rows` is a slice, an int64 tensor of positions or a boolean mask (N,).
         Raises ConfigError where an image that is decoded only now is broken.
         """
-        stored = self._store[self._rows[_on_cpu(rows)]]
+        stored = self._pixels[self._rows[_on_cpu(rows)]]
         return stored.float().div_(255) if stored.dtype == torch.uint8 else stored.float()
 
     def subset(self, rows: slice | Tensor) -> "Images":
         """The images at positions `rows`, in that order; pixels are shared, `ids` stay what they were."""
         rows = _on_cpu(rows)
         part = object.__new__(Images)
-        part._store, part._rows = self._store, self._rows[rows]
+        part._pixels, part._rows = self._pixels, self._rows[rows]
         part.labels, part.ids, part.shape = self.labels[rows], self.ids[rows], self.shape
         return part
 

@@ -22,7 +22,7 @@ from vqexp.core.errors import ConfigError, one_line, require
 from vqexp.core.files import hash_files
 from vqexp.data.columns import choose
 from vqexp.data.encoded import Encoded, Form
-from vqexp.data.images import Store
+from vqexp.data.images import Pixels
 from vqexp.data.split import Split
 
 ROWS_PER_GROUP = 5_000
@@ -74,7 +74,7 @@ class Parquet(Split):
         at = bisect_right(self._stops, row)
         return f"{self._paths[at]}, row {row - (self._stops[at - 1] if at else 0)}"
 
-    def read(self, rows: Tensor) -> Store:
+    def read(self, rows: Tensor) -> Pixels:
         blobs: list[bytes | None] = [None] * len(rows)
         wanted, start = rows.numpy(), 0
         name = self._columns[0]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from vqexp.data.images import Store
+from vqexp.data.images import Pixels
 
 
 class Split(ABC):
@@ -31,7 +31,7 @@ class Split(ABC):
         """(N,) int64, all of them in storage order; raises ConfigError."""
 
     @abstractmethod
-    def read(self, rows: Tensor) -> Store:
+    def read(self, rows: Tensor) -> Pixels:
         """The images at `rows` (n,) int64, in that order; raises ConfigError."""
 
 

@@ -124,7 +124,7 @@ COSTS = ("light", "heavy", "extreme")
 class Metric:
     """Subclasses say what they measure.
 
-    cost: how dear an image is, one of `COSTS`; the scale says how many images each gets.
+    cost: the cost of an image, one of `COSTS`; the scale sets how many images each cost gets.
     """
 
     VERSION = 1  # raised whenever results change

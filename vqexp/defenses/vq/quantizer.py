@@ -16,10 +16,10 @@ from vqexp.defenses.vq import kmeans
 
 
 class Nearest:
-    """How patches and centers take to each other. Algorithms 1 and 2, line 5; a soft stand-in replaces it."""
+    """Assigns each patch to its nearest center (Algorithms 1 and 2, line 5); a subclass assigns softly."""
 
-    def settle(self, noisy: Tensor, centers: Tensor) -> Tensor:
-        """The codebook, from what k-means found among the noisy patches: that itself."""
+    def codebook(self, noisy: Tensor, centers: Tensor) -> Tensor:
+        """The codebook (N, k, d), given the centers that k-means found: here the centers themselves."""
         return centers
 
     def quantized(self, noisy: Tensor, centers: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class VectorQuantizer(Defense):
             other = self._cluster(noisy, streams)
             better = kmeans.inertia(noisy, other) < kmeans.inertia(noisy, best)
             best = torch.where(better.view(-1, 1, 1), other, best)
-        return self.assignment.settle(noisy, best) if self.max_steps else best
+        return self.assignment.codebook(noisy, best) if self.max_steps else best
 
     @torch.no_grad()
     def codebooks(self, images: Tensor, draw: Draw) -> Tensor:
