@@ -8,6 +8,7 @@ from vqexp.defenses.classic.masked import Detached, Saturated
 from vqexp.defenses.classic.resize_pad import ResizePad
 from vqexp.defenses.classic.squeeze import JPEG, BitDepth, Median
 from vqexp.defenses.foreign import Foreign, ForeignModel, adapted
+from vqexp.defenses.noise import AdditiveNoise
 from vqexp.defenses.vq.prd import PRD, RandDisc
 from vqexp.defenses.vq.quantizer import VectorQuantizer
 from vqexp.defenses.vq.swrd import SwRD
@@ -15,6 +16,7 @@ from vqexp.defenses.vq.swrd import SwRD
 __all__ = [
     "JPEG",
     "PRD",
+    "AdditiveNoise",
     "BitDepth",
     "Contrast",
     "Defended",

@@ -4,6 +4,7 @@ from vqexp.metrics.accuracy import Accuracy
 from vqexp.metrics.base import Evaluation, Measurement, Metric, Run, Setup
 from vqexp.metrics.denoising import Denoising
 from vqexp.metrics.gradients import Gradients
+from vqexp.metrics.smoothing import Smoothing
 from vqexp.metrics.worst_case import Member, WorstCase, gap, worst_case
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Metric",
     "Run",
     "Setup",
+    "Smoothing",
     "WorstCase",
     "gap",
     "worst_case",

@@ -68,7 +68,7 @@ class Experiment:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What determines f: the network's settings, with those of its training and the seed, or a checkpoint."""
+        """What determines f: the network's settings, and its training's with the seed, or a checkpoint."""
         skipped = {"checkpoint", *EXECUTION}
         settings = {name: value for name, value in self.config["classifier"].items() if name not in skipped}
         settings |= self.sources.get("classifier", {})
