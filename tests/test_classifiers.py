@@ -14,6 +14,7 @@ from torchvision.transforms.v2.functional import normalize
 from vqexp.classifiers import (
     BFloat16,
     Normalized,
+    STNCifar,
     efficientnet_v2_s,
     load_checkpoint,
     resnet18,
@@ -158,21 +159,24 @@ def test_configs_build(path):
     assert [module.out_features for module in network.modules() if isinstance(module, nn.Linear)] == [5]
 
 
-def shared_accuracy(name: str, shape: tuple[int, int, int], n: int) -> float:
-    """The accuracy of the shared ResNet18 on the first `n` test images."""
+def shared_accuracy(name, shape, n, network=None, weights=None, sigma=0.0):
+    """The accuracy of shared weights, by default of the ResNet18, on the first `n` test images, with noise."""
     from vqexp.data import ImageFiles
 
-    checkpoint = SHARED / "checkpoints" / f"{name}-resnet18.safetensors"
+    checkpoint = SHARED / "checkpoints" / f"{weights or name + '-resnet18'}.safetensors"
     if not checkpoint.exists() or not (DATA / name / "test.parquet").exists():
         pytest.skip(f"needs the real {name} test images and {checkpoint.name}")
-    classifier = resnet18(shape, 10).eval().to(memory_format=torch.channels_last)
+    classifier = (network or resnet18(shape, 10)).eval().to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(0)
     load_checkpoint(classifier, checkpoint)
     images = ImageFiles(name=name, shape=shape, num_classes=10, root=str(DATA)).load("test")
     right = 0
     with torch.inference_mode():
         for start in range(0, n, 50):  # larger batches leave the cache
             rows = slice(start, min(start + 50, n))
-            pixels = images.pixels(rows).contiguous(memory_format=torch.channels_last)
+            pixels = images.pixels(rows)
+            pixels = pixels + sigma * torch.randn(pixels.shape, generator=generator)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
             right += int((classifier(pixels).argmax(1) == images.labels[rows]).sum())
     return right / n
 
@@ -199,3 +203,21 @@ def test_bfloat16_is_close_and_speaks_float32(digit_images, digit_classifier):
     assert low_logits.dtype == low_gradient.dtype == torch.float32
     assert 0 < (logits - low_logits).abs().max() < 0.02 * logits.abs().max()
     assert nn.functional.cosine_similarity(gradient, low_gradient).median() > 0.999
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("sigma", "low", "high"), [(0, 0.78, 0.87), (100 / 255, 0.60, 0.72)])
+def test_the_released_stn_network(sigma, low, high):
+    network = STNCifar((3, 32, 32), 10)
+    assert low < shared_accuracy("cifar10", (3, 32, 32), 300, network, "cifar10-stn", sigma) < high
+
+
+def test_the_pools_of_stn_pad_as_tensorflow_does():
+    """`same` for 3 x 3 at stride 2: right and bottom for an even size, both sides for an odd one."""
+    for size, expected in ((8, 4), (9, 5), (32, 16)):
+        network, seen = STNCifar((1, size, size), 2).eval(), []
+        network.conv3.register_forward_pre_hook(
+            lambda module, inputs, seen=seen: seen.append(inputs[0].shape[-1])
+        )
+        network(torch.rand(1, 1, size, size))
+        assert seen == [expected]

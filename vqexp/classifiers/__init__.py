@@ -7,12 +7,14 @@ from vqexp.classifiers.precision import PRECISIONS, BFloat16
 from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
 from vqexp.classifiers.robustbench import robustbench
 from vqexp.classifiers.small_cnn import small_cnn
+from vqexp.classifiers.stn import STNCifar, stn_mnist
 from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 
 __all__ = [
     "PRECISIONS",
     "BFloat16",
     "Normalized",
+    "STNCifar",
     "WideResNet",
     "efficientnet_v2_s",
     "load_checkpoint",
@@ -22,5 +24,6 @@ __all__ = [
     "robustbench",
     "save_checkpoint",
     "small_cnn",
+    "stn_mnist",
     "wide_resnet",
 ]
