@@ -156,11 +156,12 @@ def test_configs_build(path):
         network = instantiate(settings)
     images = torch.rand(2, 3, 4, 4)
     assert Normalized(nn.Identity(), mean, std, channels=3)(images).shape == images.shape
-    assert [module.out_features for module in network.modules() if isinstance(module, nn.Linear)] == [5]
+    last = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    assert (last.out_features if isinstance(last, nn.Linear) else last.out_channels) == 5
 
 
 def shared_accuracy(name, shape, n, network=None, weights=None, sigma=0.0):
-    """The accuracy of shared weights, by default of the ResNet18, on the first `n` test images, with noise."""
+    """The accuracy of shared weights, by default ResNet18's, on the first `n` test images, with noise."""
     from vqexp.data import ImageFiles
 
     checkpoint = SHARED / "checkpoints" / f"{weights or name + '-resnet18'}.safetensors"
