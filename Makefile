@@ -19,7 +19,7 @@ test: .venv/ready  ## the whole suite
 lint: .venv/ready  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy vqexp
+	$(BIN)/mypy vqexp hydra_plugins
 	$(BIN)/lint-imports --no-logo --no-cache
 
 setup: .venv/ready  ## the environment alone

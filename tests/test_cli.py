@@ -9,9 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 
+from hydra_plugins.vqexp_sweepers import CheckedSweeper
 from vqexp import results
 from vqexp.classifiers import resnet18, save_checkpoint
+from vqexp.reports.sweep.audit import command
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,6 +70,54 @@ def test_one_bad_run_of_a_sweep_stops_all_before_the_first(vqexp, tmp_path):
     assert "defense.k is 400" in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_is_every_combination_of_the_values(vqexp):
+    status, out, _ = vqexp("-m", "scale=smoke", "defense=prd,swrd", "defense.k=choice(2,4)", "dry_run=true")
+    assert status == 0
+    jobs = [line.split(" store.root=")[0] for line in out.splitlines()]
+    assert jobs == [
+        f"missing: scale=smoke defense={name} defense.k={k} dry_run=True"
+        for name in ("prd", "swrd")
+        for k in (2, 4)
+    ]
+    status, out, _ = vqexp("-m", "hydra.sweeper.params={seed:'range(3)'}", "seed=7", "dry_run=true")
+    assert (status, len(out.splitlines())) == (0, 1)  # the command line comes last
+    status, out, _ = vqexp("-m", "hydra.sweeper.params={seed:'range(3)'}", "dry_run=true")
+    assert [line.split()[1] for line in out.splitlines()] == ["seed=0", "seed=1", "seed=2"]
+
+
+def test_a_sweep_over_an_interval_is_refused(vqexp):
+    status, out, err = vqexp("-m", "defense.sigma=interval(0,1)")
+    assert (status, out) == (2, "")
+    assert err == "vqexp: defense.sigma=interval(0,1) has no list of values; give choices or a range\n"
+
+
+def test_the_launcher_gets_the_runs_in_batches(tmp_path):
+    class Launcher:
+        def launch(self, jobs, initial_job_idx):
+            return [JobReturn(_return_value=job, status=JobStatus.COMPLETED) for job in jobs]
+
+    jobs = [["seed=0"], ["seed=1"], ["seed=2"]]
+    for size, batches in ((2, [jobs[:2], jobs[2:]]), (None, [jobs])):
+        sweeper = CheckedSweeper(max_batch_size=size)
+        sweeper.config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path / "sweep")}}})
+        sweeper.launcher = Launcher()
+        found = sweeper.launch(jobs)
+        assert [[result.return_value for result in batch] for batch in found] == batches
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("run.py", "python run.py -m 'table.without=[Square]'"),
+        ("/usr/bin/vqexp", "vqexp -m 'table.without=[Square]'"),
+        ("/lib/vqexp/__main__.py", "python -m vqexp -m 'table.without=[Square]'"),
+    ],
+)
+def test_a_page_names_the_command_that_makes_it(monkeypatch, program, expected):
+    monkeypatch.setattr(sys, "argv", [program, "-m", "table.without=[Square]"])
+    assert command() == expected
 
 
 def test_an_unwritable_store(vqexp, tmp_path):

@@ -1,12 +1,24 @@
 """vqexp: reproduce and stress-test preprocessing and randomized adversarial defenses."""
 
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vqexp import results
+    from vqexp.defenses import defend
 
 # Before torch is loaded: threads that spin while they wait make a busy machine ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from vqexp import results
-from vqexp.defenses import defend
-
 __version__ = "0.2.0"
 __all__ = ["__version__", "defend", "results"]
+
+
+def __getattr__(name: str) -> Any:
+    """`results` and `defend`, imported when first used: torch is slow to load, and `--help` needs none."""
+    if name == "results":
+        return importlib.import_module("vqexp.results")
+    if name == "defend":
+        return importlib.import_module("vqexp.defenses").defend
+    raise AttributeError(f"module 'vqexp' has no attribute {name!r}")

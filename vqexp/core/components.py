@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
-from torch import nn
 
 from vqexp.core.errors import ConfigError, one_line, require
 
@@ -106,6 +105,8 @@ def is_ours(target: Any) -> bool:
 
 def parameters(factory: Any) -> dict[str, Any] | None:
     """name -> default (or `NONE`), following **settings up a class's bases; None if it takes any name."""
+    from torch import nn  # slow to import, and not needed to read a command line
+
     layers: list[Any] = [factory]
     if inspect.isclass(factory):
         # the roots declare *args, **kwargs but take nothing

@@ -12,7 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vqexp.core.errors import ConfigError
 
-CONF = Path(__file__).parents[2] / "conf"
+PACKAGE = Path(__file__).parents[1]
+# inside the package where it is installed, beside it in a checkout
+CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())
 
 # `8/255`, as people write a fraction
 FRACTION = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")

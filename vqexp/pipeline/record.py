@@ -95,7 +95,7 @@ def provenance(device: torch.device, seconds: dict[str, float]) -> dict[str, Any
 
 
 def _git() -> tuple[str | None, bool | None]:
-    """(commit, whether files differ from it) of the checkout that this code runs from."""
+    """(commit, whether files differ from it) of the checkout that this code runs from; None if installed."""
 
     def git(*arguments: str) -> str:
         folder = Path(__file__).parents[2]
@@ -103,6 +103,7 @@ def _git() -> tuple[str | None, bool | None]:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", __file__)  # an environment may lie in a checkout of something else
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
         return None, None

@@ -1,0 +1,79 @@
+"""The sweeper behind `-m`, in the namespace where Hydra looks for plugins.
+
+Hydra imports this module at every start, so what is slow to import is imported by the methods that need it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+class CheckedSweeper(Sweeper):
+    """Starts no run and writes nothing unless the settings of all runs are good.
+
+    Hydra's own sweeper only knows cartesian products and finds a bad value when its turn comes.
+    """
+
+    hydra_context: HydraContext
+    config: DictConfig
+
+    def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None) -> None:
+        """max_batch_size: how many runs the launcher gets at a time; None for all of them.
+
+        params: settings and values as on the command line, which overrides them.
+        """
+        self.max_batch_size, self.params = max_batch_size, params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra hands over, and make the launcher."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        """Run what `arguments` describe, then show it; returns the results, a list for each batch.
+
+        Raises `ConfigError` before the first run if any cannot run, and the error of a run that fails.
+        """
+        from vqexp.reports.sweep.kinds import kind_of
+
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        params = [f"{name}={value}" for name, value in self.params.items()]
+        sweep = kind_of(self.config)(self.config, parser.parse_overrides([*params, *arguments]), self.compose)
+        if self.config.dry_run:
+            sweep.preview()
+            return []
+        sweep.check()
+        batches = self.launch(sweep.jobs)
+        sweep.finish([Path(result.return_value) for batch in batches for result in batch])
+        return batches
+
+    def compose(self, job: list[str]) -> DictConfig:
+        """The config of the run with these overrides."""
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, job)
+        with open_dict(config):
+            config.pop("hydra")
+        return config
+
+    def launch(self, jobs: list[list[str]]) -> list[Sequence[JobReturn]]:
+        """Hand the jobs to the launcher, batch by batch; raises the error of a job that fails."""
+        assert self.launcher is not None
+        if not jobs:
+            return []
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        size = self.max_batch_size or len(jobs)
+        batches: list[Sequence[JobReturn]] = []
+        for start in range(0, len(jobs), size):
+            batches.append(self.launcher.launch(jobs[start : start + size], initial_job_idx=start))
+            for result in batches[-1]:
+                result.return_value  # noqa: B018  # raises the error of a run that failed
+        return batches

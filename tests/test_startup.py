@@ -1,0 +1,48 @@
+"""Help, settings and typos are told before anything slow is imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SLOW = {"matplotlib", "pandas", "scipy", "sklearn", "statsmodels", "torch"}
+AT_EXIT = f"""
+import atexit, runpy, sys
+atexit.register(lambda: print("slow:", *sorted({SLOW} & sys.modules.keys()), file=sys.stderr))
+runpy.run_path("run.py", run_name="__main__")
+"""
+
+
+def run(code, *arguments):
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--help"], 0),
+        (["--cfg", "job"], 0),
+        (["--cfg", "hydra", "table=vq_table1"], 0),
+        (["defense=swrdd"], 2),
+        (["defense.kk=3"], 2),
+        (["dry_run=maybe"], 2),
+        (["table=vq_table1"], 2),
+        (["-m", "table=vq_table11"], 2),
+    ],
+)
+def test_nothing_slow_is_imported_before_a_run(arguments, status):
+    done = run(AT_EXIT, *arguments)
+    *message, slow = done.stderr.splitlines()
+    assert (done.returncode, slow) == (status, "slow:")
+    assert [line.startswith("vqexp: ") for line in message] == [True] * (status == 2)
+
+
+def test_the_package_imports_what_is_asked_for():
+    code = "import sys, vqexp; {}; print('torch' in sys.modules)"
+    assert run(code.format("vqexp.__version__")).stdout == "False\n"
+    assert run(code.format("vqexp.results.load")).stdout == "True\n"
+    assert run(code.format("from vqexp import defend")).stdout == "True\n"
+    assert "no attribute 'nothing'" in run(code.format("vqexp.nothing")).stderr

@@ -1,0 +1,79 @@
+"""The sweep behind `table=audit`: leaves out what makes no sense for the defense, and writes the page."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from vqexp.audits.members import load_audit
+from vqexp.core.errors import ConfigError, SenselessError
+from vqexp.core.keys import key_of
+from vqexp.core.store import Store, write_atomically
+from vqexp.pipeline import prepare, read_record
+from vqexp.reports.render.audit_page import audit_page, read_audit
+from vqexp.reports.spec.table import Cell
+from vqexp.reports.sweep.base import Sweep, shared_by_cells
+
+
+class AuditSweep(Sweep):
+    """The rows of an audit; a row takes the first of its adversaries that makes sense."""
+
+    def choose(self, overrides: Sequence[Override]) -> list[list[str]]:
+        """One job a row. What makes no sense is left out with its reason; any other bad setting is raised."""
+        settings = OmegaConf.to_container(self.config.table, resolve=True)
+        assert isinstance(settings, dict)
+        self.audit = load_audit({str(name): value for name, value in settings.items()})
+        shared = shared_by_cells(overrides)
+        self.left_out: dict[str, str] = {}
+        jobs = {}
+        for choices in self.audit.attempts():
+            if job := self._first_sensible(choices, shared):
+                jobs[choices[0].row] = job
+        if not jobs:
+            reasons = "; ".join(f"{label}: {reason}" for label, reason in self.left_out.items())
+            raise ConfigError(f"table=audit has no row to run here ({reasons})")
+        self.labels = list(jobs)
+        return list(jobs.values())
+
+    def _first_sensible(self, choices: Sequence[Cell], shared: Sequence[str]) -> list[str] | None:
+        """The job of the first choice that makes sense; None, and the row is left out, if none does."""
+        reasons = []
+        for cell in choices:
+            # what the command line says of the accuracies is not for a row of another metric
+            other = any(text.startswith("metric=") for text in cell.overrides)
+            job = cell.overrides + [text for text in shared if not (other and text.startswith("metric."))]
+            try:
+                prepare(self.compose(job), check_store=False)
+            except SenselessError as error:
+                reasons.append(str(error))
+            else:
+                return job
+        self.left_out[choices[0].row] = reasons[0]
+        return None
+
+    def check(self) -> None:
+        """Done where the jobs were chosen."""
+
+    def finish(self, paths: Sequence[Path]) -> None:
+        """Print the page and where it is."""
+        records = {label: read_record(path) for label, path in zip(self.labels, paths, strict=True)}
+        root = Path(self.config.store.root)
+        text = audit_page(read_audit(self.audit, records, Store(root), self.left_out), command())
+        key = key_of("audit", sorted(record["key"] for record in records.values()))
+        path = root / "pages" / f"audit-{key}.md"
+        write_atomically(path, text.encode())
+        print(text)
+        print(f"page: {path}", flush=True)
+
+
+def command() -> str:
+    """The command line of this process, as one types it: `python run.py ...`, or `vqexp ...` if installed."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        words = ["python", "-m", program.parent.name]
+    else:
+        words = ["python", program.name] if program.suffix == ".py" else [program.name]
+    return shlex.join([*words, *sys.argv[1:]])

@@ -1,0 +1,70 @@
+"""What a sweep is to its sweeper: the runs, a check before the first, and what is shown at the end."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from vqexp.core.config import resolved
+from vqexp.core.errors import require
+from vqexp.pipeline import prepare
+from vqexp.reports.sweep.preview import Cache, state
+
+
+class Sweep(ABC):
+    """The runs that a config and the overrides of its command line stand for.
+
+    jobs: the overrides of each run. compose: gives the config of a job.
+    """
+
+    jobs: list[list[str]]
+
+    def __init__(
+        self, config: DictConfig, overrides: Sequence[Override], compose: Callable[[list[str]], DictConfig]
+    ) -> None:
+        """Choose the jobs. Raises `ConfigError` if they cannot be told from the settings."""
+        self.config, self._compose = config, compose
+        self.jobs = self.choose(overrides)
+
+    @abstractmethod
+    def choose(self, overrides: Sequence[Override]) -> list[list[str]]:
+        """The jobs."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` if a job cannot run."""
+        for job in self.jobs:
+            prepare(self.compose(job), check_store=False)
+
+    def preview(self) -> None:
+        """Print which jobs have records."""
+        cache = self.cache()
+        for job in self.jobs:
+            print(f"{state(cache.has(resolved(self.compose(job))))}: {' '.join(job)}")
+
+    @abstractmethod
+    def finish(self, paths: Sequence[Path]) -> None:
+        """Show what was found. paths: the record of each job."""
+
+    def compose(self, job: list[str]) -> DictConfig:
+        """The config of one job, which has no table or figure. Raises `ConfigError` if it has."""
+        config = self._compose(job)
+        for name in ("table", "figure"):
+            require(config.get(name) is None, f"{name}= takes one {name} at a time")
+        return config
+
+    def cache(self) -> Cache:
+        """The records that exist."""
+        return Cache(self.config.store.root)
+
+
+def shared_by_cells(overrides: Sequence[Override]) -> list[str]:
+    """The overrides that go to every cell of a table or figure; raises `ConfigError` for several values."""
+    for override in overrides:
+        require(
+            not override.is_sweep_override(),
+            f"{override.input_line} is a sweep; every cell of a table or figure takes one value of it",
+        )
+    lines = [override.input_line for override in overrides if override.input_line]
+    return [line for line in lines if not line.lstrip("+").startswith(("table", "figure", "dry_run"))]
