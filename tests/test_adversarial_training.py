@@ -126,14 +126,14 @@ def test_bad_settings(setting):
         Adversarial(epochs=0, lr=0.1, **BUDGET)
 
 
-def test_the_config_takes_the_datasets_eps_and_recipe():
+def test_the_config_takes_the_presets_eps_and_recipe():
     register_resolvers()
     with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base=None):
-        config = compose("config", overrides=["training=adversarial", "dataset.eps=0.12"])
+        config = compose("config", overrides=["training=adversarial", "preset.eps=0.12"])
     training = instantiate(config.training)
     assert type(training) is Adversarial
     assert (training.eps, training.step_size) == (0.12, pytest.approx(0.03))
-    assert (training.epochs, training.optimizer) == (config.dataset.standard.epochs, "adam")
+    assert (training.epochs, training.optimizer) == (config.preset.standard.epochs, "adam")
 
 
 def test_bad_settings_on_the_command_line(vqexp):

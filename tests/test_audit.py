@@ -16,11 +16,12 @@ from vqexp.core.text import size_of
 from vqexp.metrics import Member, worst_case
 from vqexp.reports.render.audit_curves import draw_curves
 from vqexp.reports.render.audit_page import audit_page, command_of
-from vqexp.reports.spec.table import AUDIT, read_settings
+from vqexp.reports.spec.choices import read_settings
+from vqexp.reports.spec.table import AUDIT
 
 # an eps where the undefended classifier is under 1 %, and small budgets
 QUICK = (
-    "dataset.eps=0.3",
+    "preset.eps=0.3",
     "training.epochs=15",
     "metric.runs=4",
     "scale.audit.members=60",

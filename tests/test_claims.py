@@ -43,7 +43,7 @@ def record(**classifier):
     return {
         "classifier": {"_target_": "f", **classifier},
         "config": {
-            "dataset": {"standard": {"epochs": 200}},
+            "preset": {"standard": {"epochs": 200}},
             "defense": {"_target_": "vqexp.defenses.Contrast", "low": 0.1, "high": 0.9},
         },
         "metrics": {

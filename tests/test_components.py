@@ -139,7 +139,7 @@ def test_the_actual_arguments_include_the_defaults():
 # numbers as people write them
 
 
-@pytest.mark.parametrize("setting", ["attack.eps", "dataset.eps", "defense.sigma"])
+@pytest.mark.parametrize("setting", ["attack.eps", "preset.eps", "defense.sigma"])
 def test_a_fraction_is_a_number(vqexp, setting):
     status, out, err = vqexp("scale=smoke", "training.epochs=1", "attack=fgsm", f"{setting}=8/255")
     assert (status, err) == (0, "")
@@ -155,7 +155,7 @@ def test_l2_takes_its_own_radius_and_the_title_names_the_norm(vqexp):
     status, out, _ = vqexp("scale=smoke", "training.epochs=1", "attack=fgsm", "attack.norm=l2")
     assert status == 0
     record = json.loads(Path(out.rstrip().rsplit("record: ", 1)[1]).read_text())
-    assert record["config"]["attack"]["eps"] == record["config"]["dataset"]["eps_l2"]
+    assert record["config"]["attack"]["eps"] == record["config"]["preset"]["eps_l2"]
     assert "FGSM, l2, eps 1" in out
 
 

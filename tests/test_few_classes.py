@@ -246,7 +246,7 @@ def test_an_audit_of_two_classes(vqexp, two_classes):
     labels = ["no attack", "AutoAttack", "PGD, DLR", "one target after the other", "Square Attack"]
     only = f"table.only_rows={json.dumps(labels)}"
     note.cache_clear()
-    status, out, err = vqexp("-m", "table=audit", "defense=prd", "dataset.eps=0.001", only, *two_classes)
+    status, out, err = vqexp("-m", "table=audit", "defense=prd", "preset.eps=0.001", only, *two_classes)
     assert status == 0, err
     assert all(line.startswith("note: AutoAttack: ") for line in err.splitlines())
     page = out[out.index("# Audit: pRD on two") :]

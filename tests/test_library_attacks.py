@@ -358,7 +358,7 @@ def test_every_attack_has_settings(dataset, attack):
         plain = resolved(compose("config", overrides=[f"dataset={dataset}", f"attack={attack}"]))
     made = build("attack", plain["attack"])
     if made.perturbs:
-        assert made.eps == plain["dataset"]["eps_l2" if made.norm == "l2" else "eps"]
+        assert made.eps == plain["preset"]["eps_l2" if made.norm == "l2" else "eps"]
 
 
 def test_a_run_of_the_command_line_notes_the_distance(vqexp, tmp_path):

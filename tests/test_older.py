@@ -11,8 +11,9 @@ from vqexp.audits.members import load_audit
 from vqexp.core.config import CONF
 from vqexp.reports.render.finding import NONE, finding
 from vqexp.reports.render.kept import AuditPage, audits_text, kept_audits
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.reported import reported
-from vqexp.reports.spec.table import AUDIT, read_settings
+from vqexp.reports.spec.table import AUDIT
 
 AUDIT_SETTINGS = load_audit(read_settings(CONF / "table" / f"{AUDIT}.yaml"))
 PAGE = """# Audit: {defense} on cifar10, eps 8/255

@@ -18,8 +18,9 @@ from vqexp.pipeline import prepare
 from vqexp.reports.analysis.claims import CHECKS, judge
 from vqexp.reports.analysis.gather import figure_points, reported_points
 from vqexp.reports.analysis.points import Point
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.figure import all_figures, figure_path, load_figure
-from vqexp.reports.spec.table import all_tables, read_settings
+from vqexp.reports.spec.table import all_tables
 from vqexp.reports.sweep.end import finish
 from vqexp.reports.sweep.plan import make_plan
 from vqexp.reports.sweep.smoke import smoke

@@ -220,7 +220,7 @@ def test_bad_settings(setting):
         Standard(**{"epochs": 1, "lr": 0.1, **setting})
 
 
-DATASET = {
+RECIPE = {
     "epochs": 2,
     "lr": 0.1,
     "batch_size": 64,
@@ -231,19 +231,19 @@ DATASET = {
 }
 
 
-def configured(name: str, **dataset) -> Standard:
+def configured(name: str, **recipe) -> Standard:
     with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base=None):
         config = compose(overrides=[f"+training={name}"])
-    return instantiate(OmegaConf.merge({"dataset": {"standard": {**DATASET, **dataset}}}, config)).training
+    return instantiate(OmegaConf.merge({"preset": {"standard": {**RECIPE, **recipe}}}, config)).training
 
 
-def test_the_standard_config_follows_the_dataset():
-    assert configured("standard") == Standard(**DATASET)
+def test_the_standard_config_follows_the_preset():
+    assert configured("standard") == Standard(**RECIPE)
     other = {"milestones": [3, 4], "gamma": 0.5}
-    assert configured("standard", **other) == Standard(**{**DATASET, **other})
+    assert configured("standard", **other) == Standard(**{**RECIPE, **other})
 
 
-def test_the_fast_config_keeps_the_datasets_augmentation():
+def test_the_fast_config_keeps_the_presets_augmentation():
     fast = configured("fast")
     assert (fast.augment, fast.schedule, fast.optimizer, fast.amp) == ("shift", "one_cycle", "sgd", "auto")
     assert fast.epochs == 12

@@ -9,8 +9,8 @@ from conftest import section
 from vqexp import results
 from vqexp.reports.analysis.values import command_of_missing, grids, images
 from vqexp.reports.render.report import write
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.figure import all_figures, figure_path, load_figure
-from vqexp.reports.spec.table import read_settings
 
 FIGURES = {figure.name: figure for figure in all_figures() if figure.table}
 

@@ -112,7 +112,8 @@ def member(rights, margin):
 def result(white, oblivious, missing=(), reported_eps=0.2):
     """An audit of pRD on digits with three rows."""
     config = {
-        "dataset": {"name": "digits", "eps": reported_eps, "num_classes": 10},
+        "dataset": {"name": "digits", "num_classes": 10},
+        "preset": {"eps": reported_eps},
         "defense": {"_target_": "vqexp.defenses.PRD", "s": 2, "k": 4},
     }
     natural = {"mean": 0.9, "std": 0.0, "runs": 1, "n": len(white), "ci95": [0.8, 0.95]}

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ MOVED: dict[str, dict[str, Any]] = {
     },
 }
 
+# what older records have among the dataset's settings, and newer ones among the preset's
+OF_PRESET = ("eps", "eps_l2", "pgd", "randdisc", "prd", "swrd", "kl", "standard")
+
 
 def records(source: str | Path | None = None) -> list[dict[str, Any]]:
     """The records of a store, or of a file with one a line such as `results/records.jsonl.gz`, as plain data.
@@ -37,8 +41,14 @@ def records(source: str | Path | None = None) -> list[dict[str, Any]]:
 
 
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with the names that its components have today."""
-    for settings in record["config"].values():
+    """The record with the names that its components and settings have today."""
+    config = record["config"]
+    if "preset" not in config:
+        dataset = config["dataset"]
+        config["preset"] = {name: dataset.pop(name) for name in OF_PRESET if name in dataset}
+        places = re.compile(rf"\bdataset\.({'|'.join(OF_PRESET)})\b")
+        record["overrides"] = [places.sub(r"preset.\1", text) for text in record["overrides"]]
+    for settings in config.values():
         if isinstance(settings, dict) and settings.get("_target_") in MOVED:
             settings |= MOVED[settings["_target_"]]
     return record

@@ -10,7 +10,7 @@ from vqexp.reports.spec.table import Cell, Table, check_parts
 
 KINDS = ("white_box", "oblivious", "transfer", "black_box")  # whose worst case counts
 CURVES = {
-    "eps": "attack.eps='${{mul:{value},${{dataset.eps}}}}'",
+    "eps": "attack.eps='${{mul:{value},${{preset.eps}}}}'",
     "steps": "attack.steps={value}",
     "restarts": "attack.restarts={value}",
     "samples": "adversary.samples={value}",

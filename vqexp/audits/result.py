@@ -94,7 +94,7 @@ def all_audits(audit: Audit, records: Sequence[Mapping[str, Any]], store: Store)
         if not any(is_row(cell.settings, record) for cell in choices.get(record["reported"]["row"], ())):
             continue
         dataset, defense = record["config"]["dataset"], record["config"]["defense"]
-        about = key_of(dataset["name"], dataset["eps"], record["classifier"], defense)
+        about = key_of(dataset["name"], record["config"]["preset"]["eps"], record["classifier"], defense)
         name = f"{dataset['name']}-{defense['_target_'].rsplit('.', 1)[-1].lower()}-{about[:6]}"
         rows, label = groups.setdefault(name, {}), record["reported"]["row"]
         if label not in rows or _weight(record) > _weight(rows[label]):

@@ -15,7 +15,8 @@ from vqexp.core.components import build
 from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import Defense, adapted
-from vqexp.reports.spec.table import Cell, read_settings
+from vqexp.reports.spec.choices import read_settings
+from vqexp.reports.spec.table import Cell
 
 
 def senseless(audit: Audit, defense: Mapping[str, Any], num_classes: int) -> dict[str, str]:

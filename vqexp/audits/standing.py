@@ -12,6 +12,7 @@ from vqexp.reports.spec.reported import least_reported
 def standing(result: AuditResult) -> Standing:
     """What the verdict on the audit's defense rests on."""
     dataset, defense = result.config["dataset"], result.config["defense"]
+    eps = result.config["preset"]["eps"]
     ignorant, worst = _ignorant(result), result.worst.member if result.worst else None
     found = proportion(worst.outcomes) if worst else None
     shares = result.shares()
@@ -26,7 +27,7 @@ def standing(result: AuditResult) -> Standing:
         by=attacker(by, result.findings[by].kind) if by else "",
         ignores=proportion(ignorant.outcomes).mean if ignorant else None,
         below_ignores=bool(ignorant and worst and _lower(worst, ignorant)),
-        reported=least_reported(dataset["name"], defense_name(defense), defense, dataset["eps"]),
+        reported=least_reported(dataset["name"], defense_name(defense), defense, eps),
         classes=dataset["num_classes"],
         weak=[check.found for check in result.checks if check.weak and not check.holds],
         run=run,
@@ -55,7 +56,7 @@ def headline(result: AuditResult) -> dict[str, str]:
         "defense": defense_name(config["defense"]),
         "settings": settings_of(config["defense"]),
         "dataset": config["dataset"]["name"],
-        "eps": size_of(config["dataset"]["eps"]),
+        "eps": size_of(config["preset"]["eps"]),
         "natural": percent(natural[0]) if natural else "",
         "ignores": percent(proportion(ignorant.outcomes).to_dict()) if ignorant else "",
         "worst": percent(estimates["mean"]) if estimates else "",

@@ -64,12 +64,11 @@ def numbers(value: Any, name: str = "") -> Any:
 def config_message(error: BaseException) -> str:
     """One line for what Hydra and OmegaConf say in several, with what exists."""
     text = str(error)
-    missing = re.search(
-        r"Could not find '([^']*)/([^'/]*)'\s*Available options in '[^']*':((?:\n\t\S+)*)", text
-    )
+    missing = re.search(r"Could not find '([^']*)'\s*Available options in '([^']*)':((?:\n\t\S+)*)", text)
     if missing:
-        group, value, options = missing.groups()
-        return f"{group}={value} does not exist; choose one of {', '.join(sorted(options.split()))}"
+        place, group, options = missing.groups()
+        found = ", ".join(sorted({*options.split(), *_in_folders(group)}))
+        return f"{group}={place.removeprefix(f'{group}/')} does not exist; choose one of {found}"
     unknown = re.search(r"Could not override '([^']*)'", text)
     if unknown:
         node: Any = getattr(error.__cause__, "parent_node", None) or {}
@@ -78,6 +77,12 @@ def config_message(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as name=value: {_line(error)}"
     return _line(error)
+
+
+def _in_folders(group: str) -> set[str]:
+    """A group's choices in folders, as `vq/mnist`; what is in a folder `base` is for others to build on."""
+    paths = [path for path in (CONF / group).glob("*/*.yaml") if path.parent.name != "base"]
+    return {path.relative_to(CONF / group).with_suffix("").as_posix() for path in paths}
 
 
 CONFIG_FAULTS = (ConfigError, HydraException, OmegaConfBaseException)

@@ -24,23 +24,25 @@ def network(config: Mapping[str, Any]) -> Component:
 
 def group_component(name: str, config: Mapping[str, Any]) -> Component:
     """A group's component; a target that is not ours is offered what the run knows."""
-    settings, dataset = config[name], config["dataset"]
+    settings, preset = config[name], config["preset"]
     require(isinstance(settings, Mapping), f"{name} is {settings!r}; choose one with {name}=NAME")
     offered: dict[str, Any] = {}
     if name == "attack" and not is_ours(settings.get("_target_")):
         norm = settings.get("norm", "linf")
-        radius = dataset.get("eps_l2" if norm == "l2" else "eps")
+        radius = preset.get("eps_l2" if norm == "l2" else "eps")
         offered = {"eps": radius, "norm": norm, "batch_size": BATCH, "cost": "light"}
     if name == "adversary":
         offered = {"cost": "single"}
     if name == "defense":
         offered = {"seed": config["seed"]}
     if name == "training" and not is_ours(settings.get("_target_")):
-        offered = dict(dataset.get("standard", {}))
-    return component(name, settings, offered=offered, known=_presets() if name == "dataset" else ())
+        offered = dict(preset.get("standard", {}))
+    known = _of_datasets() if name == "dataset" else ()
+    return component(name, settings, offered=offered, known=known)
 
 
 @cache
-def _presets() -> frozenset[str]:
-    """Names of the settings that datasets hold for other groups, too."""
-    return frozenset(str(name) for path in (CONF / "dataset").glob("*.yaml") for name in OmegaConf.load(path))
+def _of_datasets() -> frozenset[str]:
+    """Names of all settings of datasets: one of your own need not take those of the dataset it replaces."""
+    paths = (CONF / "dataset").rglob("*.yaml")
+    return frozenset(str(name) for path in paths for name in OmegaConf.load(path))

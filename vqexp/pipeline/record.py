@@ -31,11 +31,14 @@ def record_key(stages: Stages) -> str:
 
 
 def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved config without what only says where, how and in which table to compute."""
+    """A resolved config without what only says where, how and in which table to compute.
+
+    What a preset fixes is in the components that it is for.
+    """
     return {
         name: {k: v for k, v in value.items() if k not in EXECUTION} if isinstance(value, dict) else value
         for name, value in config.items()
-        if name not in ("store", "device", "logger", *PRESENTATION)
+        if name not in ("store", "device", "logger", "preset", *PRESENTATION)
         and (name, value) != ("precision", "float32")  # as it was before there was a choice
     }
 

@@ -30,11 +30,11 @@ def brittle(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def cut_down(record: Mapping[str, Any]) -> str:
-    """How f's training falls short of its dataset's recipe, in words; nothing where it does not."""
+    """How f's training falls short of its preset's recipe, in words; nothing where it does not."""
     training = (record.get("classifier") or {}).get("training")
     if not training:
         return ""
-    full, epochs = record["config"]["dataset"]["standard"]["epochs"], training.get("epochs", 0)
+    full, epochs = record["config"]["preset"]["standard"]["epochs"], training.get("epochs", 0)
     images = record["classifier"]["data"][0]
     parts = [f"for {epochs} of {full} epochs"] if epochs < full else []
     parts += [f"on {images} images"] if images is not None else []

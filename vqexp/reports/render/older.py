@@ -16,8 +16,8 @@ from vqexp.core.config import CONF
 from vqexp.core.text import defense_name
 from vqexp.reports.analysis.texts import interval_from, settings_from, share_from, size_from
 from vqexp.reports.render.audit_page import checks_table, left_out_lines
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.reported import dataset_settings, least_reported
-from vqexp.reports.spec.table import read_settings
 
 NOT_RUN = re.compile(r"- Left out \(without a record, [^)]*\): (.*)\.\n")
 

@@ -15,6 +15,7 @@ from vqexp.core.draws import Draw
 from vqexp.core.plot import save
 from vqexp.pipeline import prepare
 from vqexp.pipeline.stages import Stages
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.figure import Figure
 from vqexp.reports.spec.table import Cell
 
@@ -25,13 +26,13 @@ COLUMNS = 10
 def draw_pictures(config: DictConfig, path: Path) -> None:
     """A PNG: clean, adversarial, and quantized adversarial images, each with f's verdict as its frame.
 
-    config: a run whose attack does not know the defense; the quantizers take the dataset's settings.
+    config: a run whose attack does not know the defense; the quantizers take the preset's settings.
     """
     stages = Stages(prepare(config))
     rows, ids = _images(stages, COLUMNS)
     plain = resolved(config)
     for name in ("randdisc", "prd", "swrd"):
-        node = OmegaConf.create({**plain, "defense": OmegaConf.load(CONF / "defense" / f"{name}.yaml")})
+        node = OmegaConf.create({**plain, "defense": read_settings(CONF / "defense" / f"{name}.yaml")})
         quantizer = build("defense", resolved(node)["defense"])
         rows[f"{type(quantizer).__name__} of adversarial"] = quantizer(
             rows["adversarial"], Draw("report", 0, ids)

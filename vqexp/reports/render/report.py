@@ -26,7 +26,8 @@ from vqexp.reports.render.kept import (
     records_file,
 )
 from vqexp.reports.render.material import Entry, gather
-from vqexp.reports.spec.table import AUDIT, read_settings
+from vqexp.reports.spec.choices import read_settings
+from vqexp.reports.spec.table import AUDIT
 
 
 def write(store: str | Path, folder: str | Path) -> list[Path]:

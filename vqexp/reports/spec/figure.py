@@ -8,8 +8,9 @@ from typing import Any
 
 from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError, one_of, require
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.shape import check_shape
-from vqexp.reports.spec.table import Table, load_table, read_settings
+from vqexp.reports.spec.table import Table, load_table
 
 KINDS = ("lines", "tradeoff", "pictures", "schematic")
 _X = re.compile(r"\bX\b")

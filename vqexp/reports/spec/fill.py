@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,6 +19,7 @@ from vqexp.core.components import EXECUTION, NONE, parameters, plain, target_of
 from vqexp.core.config import CONF, finite, numbers, register_resolvers
 from vqexp.core.errors import ConfigError
 from vqexp.core.keys import key_of
+from vqexp.reports.spec.choices import chosen_by, read_settings
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "training")
 IMAGES = ("_target_", "name", "shape", "num_classes", "resize", "crop")  # what of a dataset is the images
@@ -29,6 +31,7 @@ FREE = {
     "defense": {"seed"},
 }
 F = ("classifier", "training", "precision")  # what a cell may say of f, beside the kind of its training
+TOLD = ("dataset", "preset", "scale.")  # the overrides that count for all rows of an audit
 DIGITS = 12
 REFERENCE = re.compile(r"[{,:]([a-z_]+)[.}]")  # the group that an interpolation names
 
@@ -77,9 +80,9 @@ def fills(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
 def is_row(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
     """Whether the record's adversary, attack and metric are those of an audit's row on these images.
 
-    What the audit was told of images and scale counts for both.
+    What the audit was told of images, preset and scale counts for both.
     """
-    told = [text for text in record["overrides"] if text.lstrip("+").startswith(("dataset", "scale."))]
+    told = [text for text in record["overrides"] if text.lstrip("+").startswith(TOLD)]
     scale = record["config"]["scale"]["name"]
     return all(
         _settings(group, _group((*cell, *told), group, scale)) == _settings(group, record["config"][group])
@@ -120,25 +123,28 @@ def cell_key(cell: tuple[str, ...], scale: str) -> str:
 
 def _group(cell: tuple[str, ...], group: str, scale: str) -> dict[str, Any]:
     """The resolved settings of one group of a cell, as far as they matter."""
-    choices = {**_default_choices(), "scale": scale}
-    changes = []
+    told, changes = {"scale": scale}, []
     for text in cell:
         override = _parsed(text)
         if override.package is not None:  # of a surrogate
             continue
         if _is_choice(override):
-            choices[override.key_or_group] = str(override.value())
+            told[override.key_or_group] = str(override.value())
         else:
             changes.append(text)
+    choices = {**_default_choices(), **told}
+    for name in ("dataset", "preset"):  # which choose for others, unless the cell does
+        path = _path(name, choices[name])
+        choices |= {**(chosen_by(path) if path.exists() else {}), **told}
     needed, waiting = {}, [group]
     while waiting:
         name = waiting.pop()
         if name in choices and name not in needed:
             needed[name] = choices[name]
-            own = "".join(text for text in changes if _parsed(text).key_or_group.startswith(f"{name}."))
-            waiting += REFERENCE.findall(f"{_node(name, choices[name])}{own}")
-    told = [text for text in changes if _parsed(text).key_or_group.split(".")[0] in needed]
-    return _resolved(group, tuple(sorted(needed.items())), tuple(told))
+            set_by_cell = [text for text in changes if _parsed(text).key_or_group.startswith(f"{name}.")]
+            waiting += REFERENCE.findall(f"{_node(name, choices[name])}{set_by_cell}")
+    own = tuple(text for text in changes if _parsed(text).key_or_group.split(".")[0] in needed)
+    return _resolved(group, tuple(sorted(needed.items())), own)
 
 
 @cache
@@ -164,27 +170,18 @@ def _value(node: Any, name: str) -> Any:
 def _default_choices() -> dict[str, str]:
     """What `conf/config.yaml` chooses of each group."""
     register_resolvers()
-    entries = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml").defaults)
-    assert isinstance(entries, list)
-    return {
-        name: choice
-        for entry in entries
-        if isinstance(entry, dict)
-        for name, choice in entry.items()
-        if (CONF / name / f"{choice}.yaml").exists()
-    }
+    chosen = chosen_by(CONF / "config.yaml")
+    return {name: choice for name, choice in chosen.items() if _path(name, choice).exists()}
 
 
 @cache
 def _node(group: str, choice: str) -> dict[str, Any]:
-    """The settings of a choice, interpolations unresolved; a choice may build on others of its group."""
-    raw = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"))
-    assert isinstance(raw, dict)
-    found = {str(name): value for name, value in raw.items()}
-    for base in found.pop("defaults", []):
-        if isinstance(base, str) and base != "_self_":
-            found = {**_node(group, base), **found}
-    return found
+    """The settings of a choice, interpolations unresolved."""
+    return read_settings(_path(group, choice))
+
+
+def _path(group: str, choice: str) -> Path:
+    return CONF / group / f"{choice}.yaml"
 
 
 def _is_choice(override: Override) -> bool:

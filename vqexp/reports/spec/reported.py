@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 
 from vqexp.core.config import CONF, register_resolvers
 from vqexp.core.text import defense_name
-from vqexp.reports.spec.table import Cell, all_tables, read_settings
+from vqexp.reports.spec.choices import chosen_by, read_settings
+from vqexp.reports.spec.table import Cell, all_tables
 
 ATTACKERS = ("none", "ignores", "knows")  # no attack; one who ignores the defense; one who knows it
 
@@ -64,7 +65,7 @@ class _Row:
 
 @cache
 def _rows() -> tuple[_Row, ...]:
-    """The reported cells of the tables that put a defense before the dataset's f, at the dataset's eps."""
+    """The reported cells of the tables that put a defense before the preset's f, at its eps."""
     found = [_row(table.source, cell) for table in all_tables() for cell in table.cells()]
     return tuple(row for row in found if row)
 
@@ -88,10 +89,11 @@ def _row(source: str, cell: Cell) -> _Row | None:
 
 @cache
 def dataset_settings(name: str) -> dict[str, Any]:
-    """`eps` and `num_classes` as the dataset's config has them; nothing of a dataset that has none."""
+    """`num_classes` of a dataset and `eps` of its usual preset; nothing of a dataset without a config."""
     register_resolvers()
     path = CONF / "dataset" / f"{name}.yaml"
     if not path.exists():
         return {}
-    config = OmegaConf.load(path)
-    return {key: OmegaConf.select(config, key) for key in ("eps", "num_classes")}
+    usual = chosen_by(path).get("preset", "base")
+    preset = OmegaConf.create(read_settings(CONF / "preset" / f"{usual}.yaml"))
+    return {"num_classes": read_settings(path)["num_classes"], "eps": preset.eps}

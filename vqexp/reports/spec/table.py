@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, fields
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError, one_of, require
 from vqexp.core.text import interval, scale_of, shown
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.shape import check_shape
 
 GRID = ("dataset.n='${least:${scale.n},${scale.grid.n}}'", "metric.runs=${scale.grid.runs}")
@@ -168,18 +167,6 @@ def check_parts(name: str, parts: Iterable[str], labels: Collection[str]) -> Non
             any(part in label for label in labels),
             f"{name} has {part!r}, a part of none of: {'; '.join(labels)}",
         )
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """A table's or figure's config as plain data, apart from its choice of a sweeper."""
-    return deepcopy(_settings_of(path, path.stat().st_mtime_ns))
-
-
-@cache
-def _settings_of(path: Path, mtime_ns: int) -> dict[str, Any]:
-    settings = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(settings, dict)
-    return {str(name): value for name, value in settings.items() if name != "defaults"}
 
 
 def read_table(path: Path) -> Table:

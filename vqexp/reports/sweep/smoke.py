@@ -28,4 +28,4 @@ def _replaced(override: str) -> bool:
     name = override.split("=", 1)[0]
     if name.startswith("metric."):  # draws and samples
         return True
-    return name in REPLACED or name.split(".")[0] in ("dataset", "classifier")
+    return name in REPLACED or name.split(".")[0] in ("dataset", "preset", "classifier")
