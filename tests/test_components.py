@@ -9,6 +9,7 @@ import pytest
 
 from vqexp.core.components import build, component, own_choices
 from vqexp.core.errors import ConfigError
+from vqexp.core.sources import source_of
 from vqexp.pipeline import prepare
 from vqexp.pipeline.record import record_key
 from vqexp.pipeline.stages import Stages
@@ -126,6 +127,134 @@ def test_own_choices_replace_the_settings_of_the_choice():
     assert own_choices(["attack.eps=8/255"]) == ["attack.eps=8/255"]
 
 
+def test_own_choices_inside_a_group_replace_what_stands_there():
+    told = ["training.objective._target_=mine.O", "training.objective.inner._target_=mine.I", "training.lr=1"]
+    assert own_choices([*told, "training.objective.strength=2"]) == [
+        "~training.objective",
+        "++training.objective._target_=mine.O",
+        "++training.objective.inner._target_=mine.I",
+        "training.lr=1",
+        "++training.objective.strength=2",
+    ]
+    # a whole group of one's own has nothing to replace, and a surrogate's changes none
+    assert own_choices(["training._target_=mine.T", "training.part._target_=mine.P"]) == [
+        "training._target_=mine.T",
+        "++training.part._target_=mine.P",
+        "training=own",
+    ]
+    change = "+adversary.training.optimizer._target_=torch.optim.AdamW"
+    assert own_choices([change]) == [change]
+
+
+PARTS = """
+class Leaf:
+    def __init__(self, size=3):
+        self.size = size
+class Whole:
+    PLAIN = ("raw",)
+    PARTIAL = ("later",)
+    def __init__(self, leaf, raw=None, later=None, number=1):
+        self.leaf, self.raw, self.later = leaf, raw, later
+"""
+
+
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    (tmp_path / "parts.py").write_text(PARTS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    sys.modules.pop("parts", None)
+
+
+def test_a_setting_with_a_target_is_a_component_of_its_own(parts):
+    """Built recursively, its defaults in the settings; plain where the class says so, partial on demand."""
+    leaf = {"_target_": "parts.Leaf"}
+    settings = {"_target_": "parts.Whole", "leaf": leaf, "raw": leaf, "later": {**leaf, "size": 5}}
+    found = component("whole", settings)
+    whole = found.make()
+    assert (whole.leaf.size, whole.raw, whole.later().size, whole.later(size=7).size) == (3, leaf, 5, 7)
+    assert found.settings == {**settings, "leaf": {**leaf, "size": 3}, "number": 1}
+    late = component("whole", {**settings, "leaf": {**leaf, "_partial_": True}})
+    assert late.make().leaf(size=9).size == 9
+    assert late.settings["leaf"] == {**leaf, "_partial_": True}
+    with pytest.raises(ConfigError, match=r"whole\.leaf has no sise; parts\.Leaf takes size"):
+        component("whole", {**settings, "leaf": {**leaf, "sise": 1}})
+    with pytest.raises(ConfigError, match=r"whole\.leaf\._target_=parts\.Tree cannot be imported"):
+        component("whole", {**settings, "leaf": {"_target_": "parts.Tree"}})
+
+
+def test_the_sources_of_a_component_have_those_of_its_parts(parts):
+    plain = {"_target_": "vqexp.training.Descent", "epochs": 1, "lr": 0.1}
+    assert source_of(component("training", plain)) == {}
+    inside = {
+        "objective": {"_target_": "vqexp.training.CrossEntropy"},
+        "schedule": {"_target_": "parts.Leaf"},
+    }
+    found = source_of(component("training", {**plain, **inside}))["parts"]
+    assert found["objective"] == {"version": 1}
+    assert set(found["schedule"]) == {"source"}
+
+
+OBJECTIVE = """
+from vqexp.training import Objective
+class Squares(Objective):
+    def __init__(self, strength=1.0):
+        self.strength = strength
+    def loss(self, model, batch, step):
+        logits = model(batch.images)
+        return self.strength * logits.square().mean(), logits
+"""
+
+
+def test_an_objective_and_an_optimizer_of_ones_own(own, tmp_path):
+    (tmp_path / "mine.py").write_text(OBJECTIVE)
+    chosen = ["training.objective._target_=mine.Squares", "training.objective.strength=0.5"]
+    chosen += ["training.optimizer._target_=torch.optim.AdamW", "training.optimizer.eps=1e-6"]
+    status, record, err = own(*chosen)
+    assert status == 0, err
+    training = record["classifier"]["training"]
+    assert training["objective"] == {"_target_": "mine.Squares", "strength": 0.5}
+    assert training["optimizer"] == {"_target_": "torch.optim.AdamW", "eps": 1e-6}
+    assert set(training["parts"]["objective"]) == {"source"}
+    assert training["parts"]["optimizer"]["packages"][0].startswith("torch ")
+    (tmp_path / "mine.py").write_text(OBJECTIVE.replace("square", "exp"))
+    assert own(*chosen)[1]["artifacts"]["classifier"] != record["artifacts"]["classifier"]
+    status, _, err = own(*chosen, "training.objective.label_smoothing=0.1")
+    assert (status, err) == (
+        2,
+        "vqexp: training.objective has no label_smoothing; mine.Squares takes strength\n",
+    )
+
+
+TRAINING = """
+import torch
+from vqexp.training import Training
+class Constant(Training):
+    def __init__(self, value):
+        self.value = value
+    def fit(self, classifier, train, *, seed, device, state_path=None, logger=None, test=None):
+        with torch.no_grad():
+            for parameter in classifier.parameters():
+                parameter.fill_(self.value)
+        classifier.eval()
+        return {}
+"""
+
+
+def test_a_training_of_ones_own(own, vqexp, tmp_path):
+    (tmp_path / "mine.py").write_text(TRAINING)
+    status, _, err = own("training._target_=mine.Constant", "training.value=0.5")
+    # which this run says, too
+    assert (status, err) == (2, "vqexp: training has no epochs; mine.Constant takes value\n")
+    status, out, err = vqexp(
+        "scale=smoke", "attack=none", "training._target_=mine.Constant", "training.value=0.5"
+    )
+    assert status == 0, err
+    record = json.loads(Path(out.rstrip().rsplit("record: ", 1)[1]).read_text())
+    assert record["classifier"]["training"]["value"] == 0.5
+    assert record["sources"]["training"]["source"]
+
+
 def test_the_actual_arguments_include_the_defaults():
     settings = {"_target_": "vqexp.defenses.PRD", "s": 2, "k": 4, "sigma": 0, "tau": 0}
     found = component("defense", settings).settings
@@ -169,7 +298,7 @@ SLIPS = {
     "defense.tau=4": "defense.tau is 4; it must be a number >= 0 and <= 1",
     "defense.beta=1e30": "defense.beta is 1e+30",
     "training.lr=1e10": "training.lr is 10000000000.0; it must be a number > 0 and <= 10",
-    "training.weight_decay=1e5": "training.weight_decay is 100000.0; it must be in [0, 1]",
+    "training.weight_decay=1e5": "training.weight_decay is 100000.0; it must be a number >= 0 and <= 1",
     "attack.restarts=1000000": "attack.restarts is 1000000",
     "attack=cw attack.lr=1e9": "attack.lr is 1000000000.0",
     "attack=mifgsm attack.decay=1e9": "attack.decay is 1000000000.0",

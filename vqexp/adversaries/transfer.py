@@ -21,6 +21,7 @@ class Transfer(WhiteBox):
     Raises `ConfigError` for values out of range.
     """
 
+    PLAIN: ClassVar[tuple[str, ...]] = ("classifier", "training")  # settings, of which it builds nothing
     GRADIENTS: ClassVar[dict[str, str]] = {"ste": "straight-through gradient"}
 
     def __init__(

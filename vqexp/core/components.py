@@ -6,7 +6,8 @@ import json
 import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ logging.getLogger("hydra.utils").disabled = True  # what cannot be imported is t
 
 @dataclass(frozen=True)
 class Component:
-    """What a group's settings come to: call `factory` with `arguments`.
+    """What settings come to: call `factory` with `arguments`.
 
+    group: where the settings stand, such as `defense` or `training.objective`.
     settings: `_target_` and all arguments, the factory's own defaults among them: what the record holds.
     version: what the user says of code without source.
+    parts: the arguments that are components themselves. partial: whoever gets the component calls it later,
+    with further arguments.
     """
 
     group: str
@@ -34,11 +38,14 @@ class Component:
     arguments: dict[str, Any]
     settings: dict[str, Any]
     version: Any = None
+    parts: dict[str, "Component"] = field(default_factory=dict)
+    partial: bool = False
 
     def make(self) -> Any:
         """The object. Raises `ConfigError`, naming the group, if the factory takes other arguments."""
+        arguments = {**self.arguments, **{name: part.make() for name, part in self.parts.items()}}
         try:
-            return self.factory(**self.arguments)
+            return partial(self.factory, **arguments) if self.partial else self.factory(**arguments)
         except TypeError as error:
             raise ConfigError(f"{self.group}: {one_line(error)}") from None
 
@@ -49,15 +56,21 @@ def component(
     *,
     offered: Mapping[str, Any] | None = None,
     known: Collection[str] = (),
+    is_partial: bool = False,
 ) -> Component:
-    """The component of a group.
+    """The component that settings describe.
+
+    A setting that has a `_target_` itself is a component too, and `_partial_: true` leaves it to be called
+    later. A class says in `PLAIN` which of its settings it takes as they are, whatever they hold, and in
+    `PARTIAL` which are always called later.
 
     offered: arguments for a target that takes them, unless they are set. known: settings that are there for
     other groups and go to the target only if it takes them. Raises `ConfigError` for an unknown target, or a
     setting that the target does not take.
     """
     target, factory = settings.get("_target_"), target_of(group, settings)
-    given = {name: value for name, value in settings.items() if name != "_target_"}
+    is_partial = bool(settings.get("_partial_", is_partial))
+    given = {name: value for name, value in settings.items() if name not in ("_target_", "_partial_")}
     defaults = parameters(factory)
     version = None
     if defaults is None:
@@ -70,9 +83,29 @@ def component(
         require(not unknown, f"{group} has no {', '.join(unknown)}; {target} takes {takes}")
         arguments = {name: value for name, value in (offered or {}).items() if name in defaults}
         arguments |= {name: value for name, value in given.items() if name in defaults}
-        unset = {name: plain(d) for name, d in defaults.items() if name not in arguments and d is not NONE}
-    told = {} if version is None else {"version": version}
-    return Component(group, factory, arguments, {**settings, **arguments, **unset, **told}, version)
+        # whoever calls a partial sets what is not set yet
+        rest = {} if is_partial else defaults
+        unset = {name: plain(d) for name, d in rest.items() if name not in arguments and d is not NONE}
+    parts = {
+        name: component(
+            f"{group}.{name}", arguments[name], is_partial=name in getattr(factory, "PARTIAL", ())
+        )
+        for name in nested(factory, arguments)
+    }
+    told = {name: part.settings for name, part in parts.items()}
+    told |= {} if version is None else {"version": version}
+    complete = {**settings, **arguments, **unset, **told}
+    return Component(group, factory, arguments, complete, version, parts, is_partial)
+
+
+def nested(factory: Any, settings: Mapping[str, Any]) -> list[str]:
+    """Names of the settings of `factory` that are components themselves."""
+    as_they_are = getattr(factory, "PLAIN", ())
+    return [
+        name
+        for name, value in settings.items()
+        if isinstance(value, Mapping) and "_target_" in value and name not in as_they_are
+    ]
 
 
 def build(group: str, settings: Mapping[str, Any]) -> Any:
@@ -136,21 +169,25 @@ def plain(value: Any) -> Any:
 
 
 def own_choices(overrides: Sequence[str]) -> list[str]:
-    """Overrides in which a group whose `_target_` is set has that target's settings and no others.
+    """Overrides in which a group or a nested component whose `_target_` is set has no other's settings.
 
     `defense._target_=mine.D defense.std=0.2` becomes `defense._target_=mine.D ++defense.std=0.2
-    defense=own`: the settings of the choice that it replaces do not reach it.
+    defense=own`, and `training.objective._target_=mine.O` becomes `~training.objective
+    ++training.objective._target_=mine.O`: the settings of the choice that it replaces do not reach it.
     """
-    own = [
-        group for group in OWN if any(text.lstrip("+").startswith(f"{group}._target_=") for text in overrides)
-    ]
-    roots, found = tuple(f"{group}." for group in own), []
+    targets = [text.lstrip("+").partition("._target_=")[0] for text in overrides if "._target_=" in text]
+    groups = [name for name in OWN if name in targets]
+    # a surrogate's settings are changes to f's, and need not be there
+    changed = {*OWN} - {"adversary", *groups}
+    inside = [path for path in targets if "." in path and path.split(".")[0] in changed]
+    removed = [path for path in inside if not any(path.startswith(f"{other}.") for other in inside)]
+    roots, found = tuple(f"{name}." for name in (*groups, *removed)), [f"~{path}" for path in removed]
     for text in overrides:
-        if text.startswith(tuple(f"{group}=" for group in own)):
+        if text.startswith(tuple(f"{name}=" for name in groups)):
             continue
-        is_setting = text.startswith(roots) and not text.partition("=")[0].endswith("._target_")
+        is_setting = text.startswith(roots) and text.partition("._target_=")[0] not in groups
         found.append(f"++{text}" if is_setting else text)
-    return [*found, *(f"{group}=own" for group in own)]  # last, as flags come first
+    return [*found, *(f"{name}=own" for name in groups)]  # last, as flags come first
 
 
 def distribution(module: str) -> tuple[str, str]:

@@ -28,10 +28,13 @@ def source_of(component: Component) -> dict[str, Any]:
 
     source: a hash of its module's file, of its bases' and of every module of the user's own that these
     import. packages: name and version, where it, or a base of it, is installed. version: what the user set.
-    files: hashes of the files that its settings name. Raises `ConfigError` for a module without source.
+    files: hashes of the files that its settings name. parts: the same of the components among its settings,
+    with the `VERSION` of those that are the library's. Raises `ConfigError` for a module without source.
     """
+    parts = {name: found for name, part in component.parts.items() if (found := _part(part))}
+    told = {"parts": parts} if parts else {}
     if is_ours(component.settings["_target_"]):
-        return {}
+        return told
     group, found = component.group, {}
     if component.version is not None:
         found["version"] = component.version
@@ -45,7 +48,13 @@ def source_of(component: Component) -> dict[str, Any]:
         for name, value in component.arguments.items()
         if isinstance(value, str) and Path(value).is_file()
     }
-    return {**found, **({"files": files} if files else {})}
+    return {**found, **({"files": files} if files else {}), **told}
+
+
+def _part(component: Component) -> dict[str, Any]:
+    """`source_of` a nested component, with its `VERSION` if it is the library's."""
+    ours = is_ours(component.settings["_target_"])
+    return {**({"version": getattr(component.factory, "VERSION", 1)} if ours else {}), **source_of(component)}
 
 
 def _origins(factory: Any) -> tuple[set[str], list[ModuleType]]:
