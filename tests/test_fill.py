@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from vqexp import results
+from vqexp.core.components import build
 from vqexp.core.config import CONF
-from vqexp.reports.analysis.gather import by_settings, sections
+from vqexp.reports.analysis.gather import by_settings, classifier_name, sections
 from vqexp.reports.spec.figure import all_figures
 from vqexp.reports.spec.fill import fills, settings_key
 from vqexp.reports.spec.table import all_tables, read_table
@@ -86,6 +87,73 @@ def test_a_setting_younger_than_the_record_counts_as_its_default(record):
     assert not fills([*record[0].settings, "attack.restarts=2"], old)
     del old["config"]["attack"]["steps"]  # which has no default
     assert settings_key(old["config"]) != settings_key(found["config"])
+
+
+OLD = {
+    "_target_": "vqexp.training.Standard",
+    "epochs": 4,
+    "lr": 0.001,
+    "optimizer": "sgd",
+    "schedule": "cosine",
+    "momentum": 0.9,
+    "nesterov": True,
+    "milestones": [60, 120],
+    "gamma": 0.2,
+    "label_smoothing": 0.1,
+}
+SMOOTHED = {"_target_": "vqexp.training.CrossEntropy", "label_smoothing": 0.1}
+INNER = {"_target_": "vqexp.training.InnerAttack", "eps": 0.1, "steps": 7, "step_size": 0.025}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({}, {"objective": SMOOTHED}),
+        (
+            {"momentum": 0.8, "schedule": "step"},
+            {
+                "objective": SMOOTHED,
+                "optimizer": {"_target_": "torch.optim.SGD", "momentum": 0.8, "nesterov": True},
+                "schedule": {
+                    "_target_": "torch.optim.lr_scheduler.MultiStepLR",
+                    "milestones": ["60*batches", "120*batches"],
+                    "gamma": 0.2,
+                },
+            },
+        ),
+        (
+            {"_target_": "vqexp.training.Quantized", "start": "0123"},
+            {"objective": {**SMOOTHED, "_target_": "vqexp.training.Quantized"}, "start": "0123"},
+        ),
+        (
+            {"_target_": "vqexp.training.Adversarial", "eps": 0.1, "attack_steps": 7, "step_size": 0.025},
+            {"objective": {**SMOOTHED, "_target_": "vqexp.training.PGDAT", "inner": INNER}},
+        ),
+    ],
+)
+def test_older_trainings_are_read_as_todays(old, new, tmp_path, record):
+    """And today's classes take them; a surrogate's, too."""
+    written = json.loads(json.dumps(record[1]))
+    training = {**OLD, **old}
+    written["config"]["training"] = written["config"]["adversary"]["training"] = training
+    (tmp_path / "old.gz").write_bytes(gzip.compress(json.dumps(written).encode()))
+    (read,) = results.records(tmp_path / "old.gz")
+    shared = {name: OLD[name] for name in ("epochs", "lr", "optimizer", "schedule")}
+    expected = {"_target_": "vqexp.training.Descent", **shared, **new}
+    assert read["config"]["training"] == read["config"]["adversary"]["training"] == expected
+    assert read["classifier"] == written["classifier"]
+    build("training", {**expected, "start": None})
+
+
+def test_what_fs_training_is_called(published):
+    """In records of every age: by its class or by its objective."""
+    names = {classifier_name(record).partition(" (")[0] for record in published}
+    assert "small_cnn, trained by Standard" in names
+    assert "resnet18, trained by Quantized" in names
+    found = json.loads(json.dumps(next(r for r in published if "training" in r["classifier"])))
+    optimizer = {"_target_": "torch.optim.AdamW", "eps": 1e-6}
+    found["classifier"]["training"] = {"epochs": 3, "objective": SMOOTHED, "optimizer": optimizer}
+    assert "trained by CrossEntropy (epochs 3, optimizer AdamW, key " in classifier_name(found)
 
 
 def test_labels_decide_nothing(published):

@@ -21,6 +21,13 @@ MOVED: dict[str, dict[str, Any]] = {
         "select": 10,
     },
 }
+# a training's: its objective's, and the settings of its inner attack
+OBJECTIVES = {
+    "vqexp.training.Standard": "vqexp.training.CrossEntropy",
+    "vqexp.training.Quantized": "vqexp.training.Quantized",
+    "vqexp.training.Adversarial": "vqexp.training.PGDAT",
+}
+INNER = {"eps": "eps", "attack_steps": "steps", "step_size": "step_size"}
 
 # what older records have among the dataset's settings, and newer ones among the preset's
 OF_PRESET = ("eps", "eps_l2", "pgd", "randdisc", "prd", "swrd", "kl", "standard")
@@ -41,7 +48,7 @@ def records(source: str | Path | None = None) -> list[dict[str, Any]]:
 
 
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with the names that its components and settings have today."""
+    """The record with the settings that its components have today."""
     config = record["config"]
     if "preset" not in config:
         dataset = config["dataset"]
@@ -51,7 +58,29 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     for settings in config.values():
         if isinstance(settings, dict) and settings.get("_target_") in MOVED:
             settings |= MOVED[settings["_target_"]]
+    for group in (config, config["adversary"]):  # the adversary's: a surrogate's
+        if (group.get("training") or {}).get("_target_") in OBJECTIVES:
+            group["training"] = _training(group["training"])
     return record
+
+
+def _training(flat: dict[str, Any]) -> dict[str, Any]:
+    """Today's settings of a training whose objective, inner attack and recipe were one class."""
+    told = dict(flat)
+    objective: dict[str, Any] = {"_target_": OBJECTIVES[told.pop("_target_")]}
+    objective |= {name: told.pop(name) for name in ("label_smoothing", "defense") if name in told}
+    inner = {new: told.pop(old) for old, new in INNER.items() if old in told}
+    if inner:
+        objective["inner"] = {"_target_": "vqexp.training.InnerAttack", **inner}
+    sgd = {name: told.pop(name) for name in ("momentum", "nesterov") if name in told}
+    if told["optimizer"] == "sgd" and (sgd["momentum"], sgd["nesterov"]) != (0.9, True):
+        told["optimizer"] = {"_target_": "torch.optim.SGD", **sgd}
+    milestones, gamma = told.pop("milestones", ()), told.pop("gamma", 0.2)
+    if told["schedule"] == "step":
+        counted = [f"{epoch}*batches" for epoch in milestones]
+        target = "torch.optim.lr_scheduler.MultiStepLR"
+        told["schedule"] = {"_target_": target, "milestones": counted, "gamma": gamma}
+    return {"_target_": "vqexp.training.Descent", "objective": objective, **told}
 
 
 def load(source: str | Path | None = None) -> "pd.DataFrame":

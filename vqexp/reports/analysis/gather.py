@@ -101,11 +101,16 @@ def classifier_name(record: Record) -> str:
         return f"{name}, weights {identity['weights']}"
     training = identity["training"]
     recipe = ", ".join(
-        f"{key} {training[key]}" for key in ("epochs", "optimizer", "lr", "augment") if key in training
+        f"{key} {_name(training[key])}" for key in ("epochs", "optimizer", "lr", "augment") if key in training
     )
     recipe += f", from checkpoint {training['start'][:12]}" if training.get("start") else ""
     recipe += f", key {key_of('classifier', identity)[:8]}"
-    return f"{name}, trained by {training['_target_'].rsplit('.', 1)[-1]} ({recipe})"
+    return f"{name}, trained by {_name(training.get('objective') or training)} ({recipe})"
+
+
+def _name(value: Any) -> str:
+    """A setting in a word; a component is called after its class."""
+    return str(value["_target_"]).rsplit(".", 1)[-1] if isinstance(value, Mapping) else str(value)
 
 
 def measured_points(table: Table, records: Mapping[Place, Record]) -> list[Point]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,19 @@ def settings_key(config: Mapping[str, Any]) -> str:
     return key_of({group: _settings(group, config[group]) for group in GROUPS})
 
 
+def kind_of_training(settings: Mapping[str, Any]) -> str:
+    """What a training is called: its objective's `_target_`, or its own where it has none."""
+    return str((settings.get("objective") or settings)["_target_"])
+
+
 def _settings(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    if group == "training":  # its recipe is f's
+        return {"kind": kind_of_training(settings)}
     given = {**defaults_of(group, settings["_target_"]), **settings}
     return {name: _rounded(finite(value)) for name, value in given.items() if _matters(group, name)}
 
 
 def _matters(group: str, name: str) -> bool:
-    if group == "training":  # its recipe is f's
-        return name == "_target_"
     return name in IMAGES if group == "dataset" else name not in EXECUTION | FREE.get(group, set())
 
 
@@ -100,10 +106,14 @@ def says_of_f(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
     for each in named:
         group, _, name = each.key_or_group.partition(".")
         wanted = each.value()
-        if not name and group != "precision":
-            wanted = _group(tuple(cell), group, scale)["_target_"]
         own = record["config"].get(group, "float32")  # the precision before there was a choice
-        found = own if group == "precision" else _at(own, name.split(".") if name else ["_target_"])
+        if group == "precision":
+            found = own
+        elif name:
+            found = _at(own, name.split("."))
+        else:
+            kind = kind_of_training if group == "training" else itemgetter("_target_")
+            wanted, found = kind(_group(tuple(cell), group, scale)), kind(own)
         if _rounded(wanted) != _rounded(found):
             return False
     return True

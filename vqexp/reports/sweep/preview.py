@@ -8,12 +8,13 @@ from typing import Any
 from rich.table import Table as RichTable
 
 from vqexp import results
-from vqexp.core.components import EXECUTION
+from vqexp.core.components import EXECUTION, component
 from vqexp.core.config import CONF, finite
+from vqexp.core.errors import ConfigError
 from vqexp.core.files import sha256_of_file
 from vqexp.pipeline.record import settings_that_matter
 from vqexp.reports.analysis.gather import classifier_name, weight
-from vqexp.reports.spec.fill import defaults_of, says_of_f, settings_key
+from vqexp.reports.spec.fill import says_of_f, settings_key
 from vqexp.reports.spec.table import Cell, Table, reported_text, wide_console
 
 PUBLISHED = CONF.parent / "results" / "records.jsonl.gz"
@@ -80,12 +81,20 @@ def _settings(config: Mapping[str, Any], checkpoint: str | None) -> dict[str, An
     settings.setdefault("precision", "float32")
     settings["scale"] = settings["scale"]["name"]  # what it sets is in the other groups
     for group in COMPONENTS:
-        given = {**defaults_of(group, settings[group]["_target_"]), **settings[group]}
+        given = _completed(group, settings[group])
         settings[group] = {name: value for name, value in given.items() if name not in EXECUTION}
     if checkpoint is not None:
         settings["classifier"] = {**settings["classifier"], "checkpoint": checkpoint}
         settings.pop("training")
     return settings
+
+
+def _completed(group: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings with their constructors' defaults, in nested components too, where these are here."""
+    try:
+        return component(group, settings, known=settings).settings
+    except ConfigError:
+        return settings
 
 
 def _agrees(found: Any, wanted: Any) -> bool:
