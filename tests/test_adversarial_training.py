@@ -6,25 +6,28 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from networks import network
 from torch import Tensor, nn
 
 from vqexp.attacks import PGD
-from vqexp.core.config import register_resolvers
+from vqexp.core.components import build
+from vqexp.core.config import register_resolvers, resolved
 from vqexp.core.errors import ConfigError
-from vqexp.training import Adversarial, Standard
+from vqexp.core.random_module import RandomModule
+from vqexp.training import PGDAT, Descent, InnerAttack
+from vqexp.training.inner import kl
+from vqexp.training.step import Batch, Step
 
 CPU = torch.device("cpu")
 EPS = 0.2
-BUDGET = {"eps": EPS, "attack_steps": 3, "step_size": EPS / 2}
+BUDGET = {"eps": EPS, "steps": 3, "step_size": EPS / 2}
 
 
 def test_it_gains_robustness_over_standard_training(train, digit_images):
     images, labels = digit_images.pixels(slice(200)), digit_images.labels[:200]
     attack = PGD(eps=EPS, steps=20, step_size=EPS / 10)
 
-    def accuracies(training: Standard) -> list[float]:
+    def accuracies(training: Descent) -> list[float]:
         """Natural and robust."""
         classifier = network(width=12, dropout=0.0)
         training.fit(classifier, train, seed=0, device=CPU)
@@ -33,8 +36,8 @@ def test_it_gains_robustness_over_standard_training(train, digit_images):
             return [(classifier(x).argmax(1) == labels).float().mean().item() for x in (images, found)]
 
     recipe = {"epochs": 3, "lr": 0.02, "batch_size": 64, "optimizer": "adam", "schedule": "one_cycle"}
-    _, undefended = accuracies(Standard(**recipe))
-    natural, robust = accuracies(Adversarial(**recipe, **BUDGET))
+    _, undefended = accuracies(Descent(**recipe))
+    natural, robust = accuracies(Descent(**recipe, objective=PGDAT(inner=InnerAttack(**BUDGET))))
     assert undefended < 0.1
     assert 0.25 < robust < natural
     assert natural > 0.8
@@ -43,35 +46,120 @@ def test_it_gains_robustness_over_standard_training(train, digit_images):
 @pytest.mark.parametrize("amp", [False, True])
 def test_the_loss_is_of_adversarial_images_inside_the_ball(few, amp):
     @dataclass(kw_only=True)
-    class Seen(Adversarial):
-        def perturb(self, classifier: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-            statistics = [buffer.clone() for buffer in classifier.buffers()]
-            found = super().perturb(classifier, images, labels)
-            assert classifier.training
+    class Seen(InnerAttack):
+        def perturb(self, model: nn.Module, batch: Batch, step: Step) -> Tensor:
+            images, labels, _ = batch
+            statistics = [buffer.clone() for buffer in model.buffers()]
+            found = super().perturb(model, batch, step)
+            assert model.training
             assert not found.requires_grad
             assert found.dtype == torch.float32
             assert (found - images).abs().max() <= EPS + 1e-6
             assert found.min() >= 0
             assert found.max() <= 1
             # the attack's own passes are not what batch normalization learns from
-            assert all(map(torch.equal, statistics, classifier.buffers()))
+            assert all(map(torch.equal, statistics, model.buffers()))
             with torch.no_grad():
-                classifier.eval()
-                before, after = (nn.functional.cross_entropy(classifier(x), labels) for x in (images, found))
-                classifier.train()
+                model.eval()
+                before, after = (nn.functional.cross_entropy(model(x), labels) for x in (images, found))
+                model.train()
             assert after > before
             perturbed.append(found)
+            model.register_forward_pre_hook(lambda _, inputs: learned.append(inputs[0]))
             return found
-
-        def loss(self, classifier, images, labels, ids, epoch):
-            classifier.register_forward_pre_hook(lambda _, inputs: learned.append(inputs[0]))
-            return super().loss(classifier, images, labels, ids, epoch)
 
     perturbed: list[Tensor] = []
     learned: list[Tensor] = []
-    Seen(epochs=1, lr=0.05, batch_size=100, amp=amp, **BUDGET).fit(network(), few, seed=0, device=CPU)
+    objective = PGDAT(inner=Seen(**BUDGET))
+    Descent(objective=objective, epochs=1, lr=0.05, batch_size=100, amp=amp).fit(
+        network(), few, seed=0, device=CPU
+    )
     assert len(perturbed) == 1
     assert learned[-1] is perturbed[0]
+
+
+@pytest.fixture
+def batch(few):
+    return Batch(few.pixels(slice(20)), few.labels[:20], few.ids[:20])
+
+
+def test_it_is_pgd(batch):
+    """Step for step the attack of `attack=pgd`, from the start that torch's generator names."""
+    model = network(dropout=0.0)
+    torch.manual_seed(3)
+    found = InnerAttack(**BUDGET).perturb(model, batch, Step(0, 0))
+    torch.manual_seed(3)
+    seed = int(torch.randint(2**31, ()))
+    expected = PGD(eps=EPS, steps=3, step_size=EPS / 2).run(model, batch.images, batch.labels, seed)
+    assert torch.equal(found, expected.images)
+
+
+@pytest.mark.parametrize(("start", "reach"), [("none", 0.0), ("uniform", EPS), ("gaussian", 0.005)])
+def test_starts(batch, start, reach):
+    """Steps too small to be seen leave the start."""
+    images = torch.full_like(batch.images, 0.5)
+    attack = InnerAttack(eps=EPS, steps=1, step_size=1e-12, start=start)
+    away = (attack.perturb(network(), batch._replace(images=images), Step(0, 0)) - images).abs()
+    assert away.max() <= reach
+    assert away.max() >= 0.5 * reach
+    assert away.mean() == pytest.approx({"none": 0, "uniform": EPS / 2, "gaussian": 0.0008}[start], rel=0.1)
+
+
+def test_the_divergence_from_clean_logits_is_what_trades_climbs(batch, digit_classifier):
+    attack, model = InnerAttack(**BUDGET, start="gaussian", loss="kl"), digit_classifier
+    found = attack.perturb(model, batch, Step(0, 0))
+    with torch.no_grad():
+        clean, start, end = (
+            model(x).log_softmax(1)
+            for x in (batch.images, batch.images + 0.001 * torch.randn_like(batch.images), found)
+        )
+
+    def divergence(other: Tensor) -> Tensor:
+        return (clean.exp() * (clean - other)).sum(1)
+
+    torch.testing.assert_close(kl(end, clean), divergence(end))
+    assert divergence(end).mean() > 100 * divergence(start).mean()
+    # no label is looked at
+    other = batch._replace(labels=(batch.labels + 1) % 10)
+    torch.manual_seed(0)
+    one = attack.perturb(model, batch, Step(0, 0))
+    torch.manual_seed(0)
+    assert torch.equal(one, attack.perturb(model, other, Step(0, 0)))
+
+
+def test_draws_are_fresh_or_held_and_never_the_updates(batch):
+    class Noise(RandomModule):
+        random = True
+
+        def forward(self, images, draw=None):
+            numbers.append(draw.number)
+            return images
+
+    def drawn(**settings) -> list[int]:
+        numbers.clear()
+        step = Step(0, 5)
+        InnerAttack(**BUDGET, **settings).perturb(nn.Sequential(Noise(), network()), batch, step)
+        assert step.draw(batch.ids).number not in numbers
+        assert step.number * 1024 <= min(numbers) <= max(numbers) < (step.number + 1) * 1024
+        return list(numbers)
+
+    numbers: list[int] = []
+    assert len(set(drawn(draws="fresh"))) == 3
+    assert len(set(drawn(draws="held"))) == 1
+    # the target of a divergence is of the same draw where it is held
+    assert len(set(drawn(draws="held", loss="kl"))) == 1
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_the_mode_of_f_during_the_attack(batch, mode):
+    model, modes = network(), []
+    model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    before = [buffer.clone() for buffer in model.buffers()]
+    InnerAttack(**BUDGET, mode=mode).perturb(model, batch, Step(0, 0))
+    assert modes == [mode == "train"] * 3
+    assert model.training
+    assert all(map(torch.equal, before, model.buffers())) is (mode == "eval")
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 class KilledError(Exception):
@@ -86,7 +174,8 @@ class Kill:
 
 
 def test_a_killed_training_resumes_to_the_same_result(few, tmp_path):
-    training = Adversarial(epochs=2, lr=0.05, batch_size=32, augment="shift", **BUDGET)
+    objective = PGDAT(inner=InnerAttack(**BUDGET))
+    training = Descent(objective=objective, epochs=2, lr=0.05, batch_size=32, augment="shift")
     whole, resumed, other = network(), network(), network()
     training.fit(whole, few, seed=5, device=CPU)
     training.fit(other, few, seed=6, device=CPU)
@@ -104,39 +193,53 @@ def test_random_starts_differ_between_batches_and_epochs(few):
     starts: list[Tensor] = []
 
     @dataclass(kw_only=True)
-    class Still(Adversarial):
-        def loss(self, classifier, images, labels, ids, epoch):
-            starts.append(self.perturb(classifier, torch.full_like(images, 0.5), labels))
-            return super().loss(classifier, images, labels, ids, epoch)
+    class Still(InnerAttack):
+        def perturb(self, model, batch, step):
+            half = batch._replace(images=torch.full_like(batch.images, 0.5))
+            starts.append(super().perturb(model, half, step))
+            return super().perturb(model, batch, step)
 
     # steps too small to be seen leave the start
-    still = {**BUDGET, "step_size": 1e-12}
-    Still(epochs=2, lr=0.01, batch_size=50, **still).fit(network(), few, seed=0, device=CPU)
+    objective = PGDAT(inner=Still(**{**BUDGET, "step_size": 1e-12}))
+    Descent(objective=objective, epochs=2, lr=0.01, batch_size=50).fit(network(), few, seed=0, device=CPU)
     assert len(starts) == 4
     pairs = [(a, b) for i, a in enumerate(starts) for b in starts[:i]]
     assert not any(torch.equal(a, b) for a, b in pairs)
     assert (starts[0] - 0.5).abs().max() > 0.9 * EPS
 
 
-@pytest.mark.parametrize("setting", [{"eps": 0}, {"eps": "8/255"}, {"step_size": 0}, {"attack_steps": 0}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"eps": 0},
+        {"eps": "8/255"},
+        {"step_size": 0},
+        {"steps": 0},
+        {"start": "random"},
+        {"loss": "dlr"},
+        {"draws": "new"},
+        {"mode": "test"},
+    ],
+)
 def test_bad_settings(setting):
-    with pytest.raises(ConfigError, match=rf"training\.{next(iter(setting))} is .*; it must be"):
-        Adversarial(epochs=1, lr=0.1, **{**BUDGET, **setting})
-    with pytest.raises(ConfigError, match="epochs is 0"):
-        Adversarial(epochs=0, lr=0.1, **BUDGET)
+    with pytest.raises(
+        ConfigError, match=rf"training\.objective\.inner\.{next(iter(setting))} is .*; it must be"
+    ):
+        InnerAttack(**{**BUDGET, **setting})
 
 
 def test_the_config_takes_the_presets_eps_and_recipe():
     register_resolvers()
     with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base=None):
-        config = compose("config", overrides=["training=adversarial", "preset.eps=0.12"])
-    training = instantiate(config.training)
-    assert type(training) is Adversarial
-    assert (training.eps, training.step_size) == (0.12, pytest.approx(0.03))
-    assert (training.epochs, training.optimizer) == (config.preset.standard.epochs, "adam")
+        config = resolved(compose("config", overrides=["training=pgd_at", "preset.eps=0.12"]))
+    training = build("training", config["training"])
+    assert type(training.objective) is PGDAT
+    inner = training.objective.inner
+    assert (inner.eps, inner.step_size, inner.steps) == (0.12, pytest.approx(0.03), 7)
+    assert (training.epochs, training.optimizer) == (config["preset"]["standard"]["epochs"], "adam")
 
 
 def test_bad_settings_on_the_command_line(vqexp):
-    status, _, err = vqexp("scale=smoke", "training=adversarial", "training.attack_steps=0")
+    status, _, err = vqexp("scale=smoke", "training=pgd_at", "training.objective.inner.steps=0")
     assert status == 2
-    assert err == "vqexp: training.attack_steps is 0; it must be an integer >= 1\n"
+    assert err == "vqexp: training.objective.inner.steps is 0; it must be an integer >= 1 and <= 1022\n"

@@ -435,7 +435,7 @@ def test_what_determines_transferred_images_is_in_their_key(config, digit_classi
     others = [
         key("adversary.seed=5"),
         key("+adversary.training.epochs=1"),
-        key("training@adversary.training=fast"),
+        key("training@adversary.training=one_cycle"),
         key("+adversary.classifier.width=8"),
         key(loaded[0], loaded[1] + str(first)),
         key("adversary.defended=true"),

@@ -95,7 +95,7 @@ def test_a_quantizer_masks_nothing_and_senseless_rows_are_left_out(vqexp, store)
 
 def test_without_autoattack_it_agrees_with_autoattack(vqexp, store):
     """On an adversarially trained network: at most one of 100 digits differs."""
-    network = ("training=adversarial", "classifier.width=8", "defense=none", "training.epochs=15")
+    network = ("training=pgd_at", "classifier.width=8", "defense=none", "training.epochs=15")
     labels = ("PGD, cross-entropy", "PGD, margin", "one target", "Square")
     members = ("scale.audit.members=100", "scale.audit.targets=9")
     _, worst = audit(vqexp, store, *network, *members, rows(*labels))

@@ -19,7 +19,7 @@ from vqexp.data import Images
 from vqexp.defenses import PRD, NoDefense
 from vqexp.pipeline.experiment import prepare
 from vqexp.pipeline.foundation import Foundation
-from vqexp.training import Quantized, Standard
+from vqexp.training import Descent, Quantized
 
 CPU = torch.device("cpu")
 FEW = {"epochs": 2, "lr": 0.05, "batch_size": 32}
@@ -31,7 +31,12 @@ def quantizer(seed: int = 0) -> PRD:
     return PRD(s=2, k=2, sigma=4 / 255, tau=4 / 255, seed=seed).eval()
 
 
-def fit(training: Standard, images: Images, classifier: nn.Module | None = None, **settings) -> nn.Module:
+def behind(defense: nn.Module | None, **recipe) -> Descent:
+    """Training on what the defense makes of images."""
+    return Descent(objective=Quantized(defense=defense), **recipe)
+
+
+def fit(training: Descent, images: Images, classifier: nn.Module | None = None, **settings) -> nn.Module:
     classifier = network() if classifier is None else classifier
     training.fit(classifier, images, **{"seed": 0, "device": CPU, **settings})
     return classifier
@@ -61,20 +66,20 @@ def test_it_gains_natural_accuracy_behind_the_quantizer(train, digit_images):
     draw = Draw("report", 0, digit_images.ids)
     quantized = quantizer()(digit_images.pixels(slice(None)), draw)
 
-    def accuracy(training: Standard) -> float:
+    def accuracy(training: Descent) -> float:
         classifier = fit(training, train, network(width=12, dropout=0.0))
         with torch.no_grad():
             return (classifier(quantized).argmax(1) == digit_images.labels).float().mean().item()
 
-    plain = accuracy(Standard(**recipe))
+    plain = accuracy(Descent(**recipe))
     assert plain < 0.6  # two centers leave a classifier of clean images little
-    assert accuracy(Quantized(**recipe, defense=quantizer())) > plain + 0.2
+    assert accuracy(behind(quantizer(), **recipe)) > plain + 0.2
 
 
 @pytest.mark.parametrize("amp", [False, True])
 def test_f_learns_from_the_quantizers_draw_of_the_epoch(few, amp):
-    training = Watched(**FEW, augment="shift", amp=amp, defense=quantizer())
-    fit(training, few, seed=3)
+    training = Watched(defense=quantizer())
+    fit(Descent(objective=training, **FEW, augment="shift", amp=amp), few, seed=3)
     assert len(training.after) == 2 * len(few)
     for (epoch, image_id), found in list(training.after.items())[:: len(few) // 5]:
         image = training.before[epoch, image_id][None]  # augmented, not yet quantized
@@ -89,15 +94,15 @@ def test_the_classifier_gets_the_quantized_images(few):
     inputs: list[Tensor] = []
     classifier = network()
     classifier.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
-    training = Watched(**{**FEW, "epochs": 1}, defense=quantizer())
-    fit(training, few, classifier)
+    training = Watched(defense=quantizer())
+    fit(Descent(objective=training, **{**FEW, "epochs": 1}), few, classifier)
     assert torch.equal(torch.cat(inputs), torch.stack(list(training.after.values())))
 
 
 def test_draws_are_fresh_every_epoch_and_do_not_depend_on_the_batch_size(few):
-    one, other = (Watched(**{**FEW, "batch_size": size}, defense=quantizer()) for size in (7, 100))
-    fit(one, few, seed=1)
-    fit(other, few, seed=2)  # another order
+    one, other = (Watched(defense=quantizer()) for _ in range(2))
+    fit(Descent(objective=one, **{**FEW, "batch_size": 7}), few, seed=1)
+    fit(Descent(objective=other, **{**FEW, "batch_size": 100}), few, seed=2)  # another order
     assert one.after.keys() == other.after.keys()
     assert all(torch.equal(one.after[key], other.after[key]) for key in one.after)
     changed = [not torch.equal(one.after[0, i], one.after[1, i]) for i in few.ids.tolist()]
@@ -124,32 +129,32 @@ class Noise(nn.Module):
 
 @pytest.mark.parametrize("defense", [quantizer(), Noise()])
 def test_a_killed_training_resumes_to_the_same_result(few, tmp_path, defense):
-    training, state = Quantized(**FEW, augment="shift", defense=defense), tmp_path / "state.pt"
+    training, state = behind(defense, **FEW, augment="shift"), tmp_path / "state.pt"
     with pytest.raises(KilledError):
         fit(training, few, state_path=state, logger=Kill())
     assert state.exists()
     torch.rand(7)
     resumed = fit(training, few, state_path=state)
     assert equal(resumed, fit(training, few))
-    assert not equal(resumed, fit(Standard(**FEW, augment="shift"), few))
+    assert not equal(resumed, fit(Descent(**FEW, augment="shift"), few))
     assert not equal(resumed, fit(training.behind(quantizer(seed=1)), few))
 
 
 def test_a_state_of_another_defense_is_not_resumed(few, tmp_path, capsys):
     state = tmp_path / "state.pt"
     with pytest.raises(KilledError):
-        fit(Quantized(**FEW, defense=quantizer()), few, state_path=state, logger=Kill())
-    training = Quantized(**FEW, defense=Noise())
+        fit(behind(quantizer(), **FEW), few, state_path=state, logger=Kill())
+    training = behind(Noise(), **FEW)
     assert equal(fit(training, few, state_path=state), fit(training, few))
     assert "another training" in capsys.readouterr().err
 
 
 def test_fine_tuning_starts_from_the_checkpoint(few, tmp_path):
     path = tmp_path / "start.safetensors"
-    known = fit(Standard(**FEW), few)
+    known = fit(Descent(**FEW), few)
     save_checkpoint(known, path)
-    still = {"epochs": 1, "lr": 1e-12, "weight_decay": 0.0, "defense": quantizer()}
-    tuned, scratch = (fit(Quantized(**still, start=start), few) for start in (str(path), None))
+    still = {"epochs": 1, "lr": 1e-12, "weight_decay": 0.0}
+    tuned, scratch = (fit(behind(quantizer(), **still, start=start), few) for start in (str(path), None))
     for parameter, start in zip(tuned.parameters(), known.parameters(), strict=True):
         torch.testing.assert_close(parameter, start)
     assert not torch.allclose(next(scratch.parameters()), next(known.parameters()), atol=1e-3)
@@ -158,19 +163,19 @@ def test_fine_tuning_starts_from_the_checkpoint(few, tmp_path):
 @pytest.mark.parametrize("start", ["", 3, True])
 def test_bad_starts(start):
     with pytest.raises(ConfigError, match=r"training\.start is .*; it must be null or the path"):
-        Quantized(**FEW, start=start)
+        Descent(**FEW, start=start)
 
 
 def test_a_defense_that_quantizes_nothing_is_refused(few):
     inside = InnerNoise()
     with pytest.raises(SenselessError, match="there is no defense; choose training=standard"):
-        Quantized(**FEW).behind(NoDefense())
+        behind(None, **FEW).behind(NoDefense())
     with pytest.raises(SenselessError, match="inside f"):
-        Quantized(**FEW).behind(inside)
+        behind(None, **FEW).behind(inside)
     with pytest.raises(ConfigError, match="needs a defense"):
-        fit(Quantized(**FEW), few)
+        fit(behind(None, **FEW), few)
     with pytest.raises(ConfigError, match="choose it with defense=NAME"):
-        Quantized(**FEW, defense="prd")
+        Quantized(defense="prd")
 
 
 @pytest.fixture
@@ -194,7 +199,7 @@ def test_the_classifiers_key_has_the_defense_where_its_training_has(experiment):
         defenses = ("defense=prd", "defense=swrd", "defense.k=3")
         return {key(experiment(f"training={training}", defense)) for defense in defenses}
 
-    assert len(keys("standard")) == len(keys("fast")) == 1
+    assert len(keys("standard")) == len(keys("one_cycle")) == 1
     assert len(keys("quantized")) == 3
     assert key(experiment("training=quantized")) == key(
         experiment("training=quantized", "defense.memory_limit=8")
@@ -204,7 +209,7 @@ def test_the_classifiers_key_has_the_defense_where_its_training_has(experiment):
 def test_the_key_of_standard_training_has_nothing_new(experiment):
     identity = Foundation(experiment()).classifier_identity
     assert identity["defense"] is None
-    assert "start" not in identity["training"]
+    assert identity["training"]["start"] is None
 
 
 def test_the_key_has_the_contents_of_the_start(experiment, tmp_path):
@@ -258,7 +263,7 @@ def test_a_run(vqexp, adversary):
     status, out, err = vqexp(*QUICK, "training=quantized", "defense=prd", f"adversary={adversary}")
     assert status == 0, err
     record = record_of(out)
-    assert record["classifier"]["training"]["_target_"] == "vqexp.training.Quantized"
+    assert record["classifier"]["training"]["objective"]["_target_"] == "vqexp.training.Quantized"
     assert record["classifier"]["defense"] is not None
     assert 0 <= record["metrics"]["robust_accuracy"]["mean"] <= 1
 

@@ -1,6 +1,7 @@
 """One run's components, built and checked against each other before any work starts."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import nn
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.classifiers import PRECISIONS, Normalized, load_checkpoint
-from vqexp.core.components import EXECUTION, target_of
+from vqexp.core.components import EXECUTION, nested, target_of
 from vqexp.core.config import resolved
 from vqexp.core.errors import ConfigError, SenselessError, check_number, one_of, require
 from vqexp.core.files import sha256_of_file
@@ -25,7 +26,7 @@ from vqexp.defenses import Defense, NoDefense, adapted
 from vqexp.loggers import Logger
 from vqexp.metrics import Metric
 from vqexp.pipeline.parts import NETWORK, group_component, network
-from vqexp.training import Standard
+from vqexp.training import Training
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "logger")
 
@@ -41,7 +42,7 @@ class Experiment:
     config: dict[str, Any]
     sources: dict[str, dict[str, Any]]
     dataset: Dataset
-    training: Standard | None  # None: f comes from a checkpoint, or ready from its library
+    training: Training | None  # None: f comes from a checkpoint, or ready from its library
     defense: Defense
     adversary: Adversary
     attack: Attack
@@ -173,7 +174,7 @@ def _surrogate(experiment: Experiment) -> Experiment | None:
     config, seed = dict(experiment.config), settings["seed"]
     for name in ("classifier", "training"):
         changes = settings[name]
-        config[name] = dict(changes) if "_target_" in changes else {**config[name], **changes}
+        config[name] = _changed(config[name], changes)
     try:
         source = _source(config)
         if experiment.defense.installs and not experiment.adversary.sees_defense:
@@ -193,12 +194,24 @@ def _surrogate(experiment: Experiment) -> Experiment | None:
     return surrogate
 
 
+def _changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with changes, nested ones too; changes with a `_target_` stand for themselves."""
+    if "_target_" in changes:
+        return dict(changes)
+    both = {name for name in changes if isinstance(changes[name], Mapping)}
+    both &= {name for name in settings if isinstance(settings[name], Mapping)}
+    return {**settings, **changes, **{name: _changed(settings[name], changes[name]) for name in both}}
+
+
 def _check_training(experiment: Experiment) -> None:
     """Refuse an f that comes ready where the training is tied to the defense: the f would win, unnoticed."""
-    target = target_of("training", experiment.config["training"])
-    if experiment.training is None and getattr(target, "uses_defense", False):
+    settings = experiment.config["training"]
+    factory = target_of("training", settings)
+    targets = [factory, *(target_of("training", settings[name]) for name in nested(factory, settings))]
+    tied = [target for target in targets if getattr(target, "uses_defense", False) is True]
+    if experiment.training is None and tied:
         raise SenselessError(
-            f"training._target_={target.__name__} fits f to the defense, but f comes ready, from "
+            f"training by {tied[0].__name__} fits f to the defense, but f comes ready, from "
             "classifier.checkpoint or classifier.weights; choose training=standard, or leave both out and "
             "start from a checkpoint with training.start=FILE"
         )

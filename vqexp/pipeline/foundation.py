@@ -13,8 +13,9 @@ from vqexp.data import Images
 from vqexp.defenses import Defense
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.ledger import Ledger
-from vqexp.training import Standard
+from vqexp.training import Training
 
+FACTS = ("device", "threads", "selection", "kept_epoch")  # of a training, for the record
 FORM = ("_target_", "shape", "resize", "crop", "columns")  # how a dataset's files are read
 
 
@@ -76,6 +77,7 @@ class Foundation:
         return {
             **experiment.origin,
             "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
+            **({"test": dataset.fingerprint("test")} if training.uses_test else {}),
             "defense": self.defense_key if training.uses_defense or installs else None,
         }
 
@@ -93,15 +95,16 @@ class Foundation:
         if training is not None:
             job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training))
             trained = self.ledger.fetch(job)
-            self.training_facts = {name: trained.facts.get(name) for name in ("device", "threads")}
+            self.training_facts = {name: trained.facts.get(name) for name in FACTS}
             classifier.load_state_dict(trained.tensors)
         # channels_last is faster for convolutions on every device; the result is the same
         return freeze(classifier).to(experiment.device).to(memory_format=torch.channels_last)
 
-    def _train(self, classifier: nn.Module, training: Standard) -> Artifact:
+    def _train(self, classifier: nn.Module, training: Training) -> Artifact:
         experiment = self.experiment
         state = experiment.store.root / "training" / f"{self.classifier_key}.pt"
         classifier.to(experiment.device)
+        looks_on = {"test": experiment.dataset.load("test")} if training.uses_test else {}
         history = training.behind(self.defense).fit(
             classifier,
             experiment.dataset.train(),
@@ -109,6 +112,7 @@ class Foundation:
             device=experiment.device,
             state_path=state,
             logger=experiment.logger,
+            **looks_on,
         )
         # sums of many threads are rounded in another order: where f was trained is part of what it is
         where = {"device": experiment.device.type, "threads": torch.get_num_threads()}

@@ -1,7 +1,8 @@
-"""How a classifier is fitted."""
+"""How a classifier is fitted: an objective, an inner attack and a recipe, in one loop."""
 
-from vqexp.training.adversarial import Adversarial
-from vqexp.training.quantized import Quantized
-from vqexp.training.standard import Standard
+from vqexp.training.base import Training
+from vqexp.training.descent import Descent
+from vqexp.training.inner import InnerAttack
+from vqexp.training.objectives import PGDAT, CrossEntropy, Objective, Quantized
 
-__all__ = ["Adversarial", "Quantized", "Standard"]
+__all__ = ["PGDAT", "CrossEntropy", "Descent", "InnerAttack", "Objective", "Quantized", "Training"]

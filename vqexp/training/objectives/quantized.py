@@ -1,34 +1,30 @@
 """Training on quantized images: t-pRD and t-swRD (arXiv version, sections 3.5 and 4.4)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from vqexp.classifiers import load_checkpoint
 from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError, SenselessError, require
 from vqexp.core.random_module import call
 from vqexp.defenses import Defense, NoDefense
-from vqexp.training.standard import Standard
+from vqexp.training.objectives.cross_entropy import CrossEntropy
+from vqexp.training.step import Batch, Step
 
 
 @dataclass(kw_only=True)
-class Quantized(Standard):
+class Quantized(CrossEntropy):
     """Cross-entropy of f(q(x)), q being the defense: any preprocessor, quantizer or not.
 
-    start: None trains from the classifier's own initial parameters; the path of a checkpoint fine-tunes it.
-    defense: q, in evaluation mode and on the device; `behind` sets it. The other settings are those of
-    `Standard`.
+    defense: q, in evaluation mode and on the device; `behind` sets it.
 
     Images are augmented first and quantized then, since what f gets in the end is q(x), not a shifted or
     flipped q(x). Each epoch takes fresh draws: purpose `train`, the epoch as number, the images' own ids. So
     what f sees of an image does not depend on batch size, order or resuming. (The paper does not say whether
     it quantizes the training set once or every epoch.) A module that knows no draws takes its randomness from
-    torch's global generators, which `fit` seeds by (seed, epoch).
+    torch's global generators, which the loop seeds by (seed, epoch).
 
     Nothing is cached: with augmentation and fresh draws no quantized image occurs twice. On one CPU core pRD
     adds 0.06 ms an image on digits to the 0.3 ms of a step, and 1 ms on CIFAR-10 to ResNet18's 45 ms; swRD
@@ -37,16 +33,15 @@ class Quantized(Standard):
 
     uses_defense: ClassVar[bool] = True
 
-    start: str | None = None
     defense: nn.Module | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        valid = self.start is None or (isinstance(self.start, str) and self.start != "")
-        require(valid, f"training.start is {self.start!r}; it must be null or the path of a checkpoint")
-        defense = self.defense
-        valid = defense is None or isinstance(defense, nn.Module)
-        require(valid, f"training.defense is {defense!r}; choose it with defense=NAME")
+        valid = self.defense is None or isinstance(self.defense, nn.Module)
+        require(valid, f"training.objective.defense is {self.defense!r}; choose it with defense=NAME")
+
+    def check(self, defense: nn.Module) -> None:
+        """Raises `SenselessError` for a defense that changes no images."""
         if isinstance(defense, NoDefense):
             raise SenselessError(
                 "training=quantized trains f on what the defense makes of images, and there is no defense; "
@@ -59,24 +54,17 @@ class Quantized(Standard):
             )
 
     def behind(self, defense: nn.Module) -> Self:
-        """The same training with f behind `defense`; raises `SenselessError` if that quantizes nothing."""
+        """Returns the same objective with `defense` as q."""
         return replace(self, defense=defense)
 
-    @property
-    def files(self) -> Mapping[str, Path]:
-        """The checkpoint that f starts from, if any."""
-        return {} if self.start is None else {"start": Path(self.start)}
+    def loss(self, model: nn.Module, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:
+        """Cross-entropy and logits on the quantized images."""
+        quantized = self.quantize(batch.images, batch.ids, step.epoch)
+        return super().loss(model, batch._replace(images=quantized), step)
 
-    def initialize(self, classifier: nn.Module) -> None:
-        """Load `start`. Raises `ConfigError` if it is absent, broken, or of another classifier."""
-        if self.start is not None:
-            load_checkpoint(classifier, self.start)
-
-    def loss(
-        self, classifier: nn.Module, images: Tensor, labels: Tensor, ids: Tensor, epoch: int
-    ) -> tuple[Tensor, Tensor]:
-        """The loss and the logits (N, num_classes) on the quantized images."""
-        return super().loss(classifier, self.quantize(images, ids, epoch), labels, ids, epoch)
+    def predict(self, model: nn.Module, batch: Batch, step: Step) -> Tensor:
+        """Logits on the quantized images."""
+        return model(self.quantize(batch.images, batch.ids, step.epoch))
 
     def quantize(self, images: Tensor, ids: Tensor, epoch: int) -> Tensor:
         """What the defense makes of `images` (N, C, H, W) in this epoch: same shape, no gradient."""
