@@ -20,7 +20,7 @@ from vqexp.core.config import CONF, register_resolvers
 from vqexp.data import Digits
 from vqexp.data.base import SPLITS
 from vqexp.data.parquet import write_parquet
-from vqexp.training import Descent
+from vqexp.training import CrossEntropy, Descent
 
 os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is written into the checkout
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
@@ -89,7 +89,8 @@ def digit_classifier(train):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         classifier = small_cnn((1, 8, 8), 10, width=16)
-    Descent(epochs=4, lr=0.1, batch_size=64).fit(classifier, train, seed=0, device=torch.device("cpu"))
+    training = Descent(objective=CrossEntropy(), epochs=4, lr=0.1, batch_size=64)
+    training.fit(classifier, train, seed=0, device=torch.device("cpu"))
     return classifier.requires_grad_(False)
 
 

@@ -14,7 +14,7 @@ from vqexp.core.components import build
 from vqexp.core.config import register_resolvers, resolved
 from vqexp.core.errors import ConfigError
 from vqexp.core.random_module import RandomModule
-from vqexp.training import PGDAT, Descent, InnerAttack
+from vqexp.training import PGDAT, CrossEntropy, Descent, InnerAttack
 from vqexp.training.inner import kl
 from vqexp.training.step import Batch, Step
 
@@ -36,7 +36,7 @@ def test_it_gains_robustness_over_standard_training(train, digit_images):
             return [(classifier(x).argmax(1) == labels).float().mean().item() for x in (images, found)]
 
     recipe = {"epochs": 3, "lr": 0.02, "batch_size": 64, "optimizer": "adam", "schedule": "one_cycle"}
-    _, undefended = accuracies(Descent(**recipe))
+    _, undefended = accuracies(Descent(objective=CrossEntropy(), **recipe))
     natural, robust = accuracies(Descent(**recipe, objective=PGDAT(inner=InnerAttack(**BUDGET))))
     assert undefended < 0.1
     assert 0.25 < robust < natural
@@ -228,6 +228,11 @@ def test_bad_settings(setting):
         InnerAttack(**{**BUDGET, **setting})
 
 
+def test_an_inner_attack_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match=r"training\.objective\.inner is .*; it must be a vqexp"):
+        PGDAT(inner=BUDGET)
+
+
 def test_the_config_takes_the_presets_eps_and_recipe():
     register_resolvers()
     with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base=None):
@@ -242,4 +247,4 @@ def test_the_config_takes_the_presets_eps_and_recipe():
 def test_bad_settings_on_the_command_line(vqexp):
     status, _, err = vqexp("scale=smoke", "training=pgd_at", "training.objective.inner.steps=0")
     assert status == 2
-    assert err == "vqexp: training.objective.inner.steps is 0; it must be an integer >= 1 and <= 1022\n"
+    assert err == "vqexp: training.objective.inner.steps is 0; it must be an integer >= 1 and <= 500\n"

@@ -19,7 +19,7 @@ from vqexp.data import Images
 from vqexp.defenses import PRD, NoDefense
 from vqexp.pipeline.experiment import prepare
 from vqexp.pipeline.foundation import Foundation
-from vqexp.training import Descent, Quantized
+from vqexp.training import CrossEntropy, Descent, Quantized
 
 CPU = torch.device("cpu")
 FEW = {"epochs": 2, "lr": 0.05, "batch_size": 32}
@@ -71,7 +71,7 @@ def test_it_gains_natural_accuracy_behind_the_quantizer(train, digit_images):
         with torch.no_grad():
             return (classifier(quantized).argmax(1) == digit_images.labels).float().mean().item()
 
-    plain = accuracy(Descent(**recipe))
+    plain = accuracy(Descent(objective=CrossEntropy(), **recipe))
     assert plain < 0.6  # two centers leave a classifier of clean images little
     assert accuracy(behind(quantizer(), **recipe)) > plain + 0.2
 
@@ -136,7 +136,7 @@ def test_a_killed_training_resumes_to_the_same_result(few, tmp_path, defense):
     torch.rand(7)
     resumed = fit(training, few, state_path=state)
     assert equal(resumed, fit(training, few))
-    assert not equal(resumed, fit(Descent(**FEW, augment="shift"), few))
+    assert not equal(resumed, fit(Descent(objective=CrossEntropy(), **FEW, augment="shift"), few))
     assert not equal(resumed, fit(training.behind(quantizer(seed=1)), few))
 
 
@@ -151,7 +151,7 @@ def test_a_state_of_another_defense_is_not_resumed(few, tmp_path, capsys):
 
 def test_fine_tuning_starts_from_the_checkpoint(few, tmp_path):
     path = tmp_path / "start.safetensors"
-    known = fit(Descent(**FEW), few)
+    known = fit(Descent(objective=CrossEntropy(), **FEW), few)
     save_checkpoint(known, path)
     still = {"epochs": 1, "lr": 1e-12, "weight_decay": 0.0}
     tuned, scratch = (fit(behind(quantizer(), **still, start=start), few) for start in (str(path), None))
@@ -163,7 +163,7 @@ def test_fine_tuning_starts_from_the_checkpoint(few, tmp_path):
 @pytest.mark.parametrize("start", ["", 3, True])
 def test_bad_starts(start):
     with pytest.raises(ConfigError, match=r"training\.start is .*; it must be null or the path"):
-        Descent(**FEW, start=start)
+        Descent(objective=CrossEntropy(), **FEW, start=start)
 
 
 def test_a_defense_that_quantizes_nothing_is_refused(few):

@@ -187,7 +187,8 @@ def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path, small
 
 def test_the_command_names_the_recipe_of_an_f_trained_beside_a_given_one():
     config = {"scale": {"name": "cpu", "runs": 2, "n": 8}, "dataset": {"n": 8}, "metric": {"runs": 2}}
-    recipe = {"epochs": 1, "lr": 0.02, "start": "0123"}
+    optimizer = {"_target_": "torch.optim.AdamW", "eps": 1e-6}
+    recipe = {"epochs": 1, "lr": 0.02, "optimizer": optimizer, "start": "0123"}
     identities = (
         {"_target_": "f", "checkpoint": "0123"},
         {"_target_": "f", "training": recipe, "data": [500, 0, ""]},
@@ -198,7 +199,8 @@ def test_the_command_names_the_recipe_of_an_f_trained_beside_a_given_one():
     }
     section = Section(("f, checkpoint 0123", "f, trained"), records, frozenset(records))
     assert options(table("vq_table2"), section) == (
-        "scale=cpu classifier.checkpoint=FILE training.epochs=1 training.lr=0.02 ++training.start=FILE "
+        "scale=cpu classifier.checkpoint=FILE training.epochs=1 training.lr=0.02 "
+        "training.optimizer._target_=torch.optim.AdamW training.optimizer.eps=1e-06 ++training.start=FILE "
         "dataset.train_n=500"
     )
 

@@ -59,7 +59,9 @@ def test_digits_are_learned(digits, recipe):
     rows = torch.randperm(len(digits), generator=torch.Generator().manual_seed(0))
     train, test = (digits.subset(part) for part in rows.split(1400))
     classifier = network(width=16, dropout=0.0)
-    result = Descent(epochs=6, lr=0.1, batch_size=64, **recipe).fit(classifier, train, seed=0, device=CPU)
+    result = Descent(objective=CrossEntropy(), epochs=6, lr=0.1, batch_size=64, **recipe).fit(
+        classifier, train, seed=0, device=CPU
+    )
     assert not classifier.training
     with torch.no_grad():
         accuracy = (classifier(test.pixels(slice(None))).argmax(1) == test.labels).float().mean()
@@ -72,7 +74,7 @@ def test_digits_are_learned(digits, recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_training_is_deterministic_and_leaves_the_global_generator(few, recipe):
-    training = Descent(**{"epochs": 2, "lr": 0.05, "batch_size": 32, **recipe})
+    training = Descent(**{"objective": CrossEntropy(), "epochs": 2, "lr": 0.05, "batch_size": 32, **recipe})
     one, same, other = network(), network(), network()
     before = torch.get_rng_state()
     training.fit(one, few, seed=1, device=CPU)
@@ -104,7 +106,7 @@ class Kill:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_killed_training_resumes_to_the_same_result(few, recipe, tmp_path):
-    training = Descent(**{"epochs": 3, "lr": 0.05, "batch_size": 32, **recipe})
+    training = Descent(**{"objective": CrossEntropy(), "epochs": 3, "lr": 0.05, "batch_size": 32, **recipe})
     path = tmp_path / "new" / "state.pt"
     whole, resumed = network(), network()
     expected = training.fit(whole, few, seed=5, device=CPU)
@@ -122,9 +124,13 @@ def test_a_killed_training_resumes_to_the_same_result(few, recipe, tmp_path):
 
 @pytest.mark.parametrize("fault", ["broken", "empty", "other settings", "other classifier", "other seed"])
 def test_a_state_that_is_of_no_use_is_ignored(few, fault, tmp_path, capsys):
-    training = Descent(epochs=2, lr=0.05, batch_size=32)
+    training = Descent(objective=CrossEntropy(), epochs=2, lr=0.05, batch_size=32)
     path = tmp_path / "state.pt"
-    old = Descent(epochs=2, lr=0.06, batch_size=32) if fault == "other settings" else training
+    old = (
+        Descent(objective=CrossEntropy(), epochs=2, lr=0.06, batch_size=32)
+        if fault == "other settings"
+        else training
+    )
     width, seed = (8 if fault == "other classifier" else 4), (1 if fault == "other seed" else 0)
     with pytest.raises(KilledError):
         old.fit(network(width), few, seed=seed, device=CPU, state_path=path, logger=Kill(after=1))
@@ -140,7 +146,9 @@ def test_a_state_that_is_of_no_use_is_ignored(few, fault, tmp_path, capsys):
 def test_a_state_that_cannot_be_written(few, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WorkError, match="cannot be written"):
-        Descent(epochs=1, lr=0.1).fit(network(), few, seed=0, device=CPU, state_path=tmp_path / "file" / "s")
+        Descent(objective=CrossEntropy(), epochs=1, lr=0.1).fit(
+            network(), few, seed=0, device=CPU, state_path=tmp_path / "file" / "s"
+        )
 
 
 def test_divergence_is_a_fault(few):
@@ -204,7 +212,9 @@ def test_random_modules_read_the_draw_of_the_step(few):
             draws.append(draw)
             return images
 
-    Descent(epochs=2, lr=0.1, batch_size=50).fit(nn.Sequential(Noise(), network()), few, seed=0, device=CPU)
+    Descent(objective=CrossEntropy(), epochs=2, lr=0.1, batch_size=50).fit(
+        nn.Sequential(Noise(), network()), few, seed=0, device=CPU
+    )
     assert [draw.number for draw in draws] == [step * 1024 for step in range(4)]
     assert {draw.purpose for draw in draws} == {"train"}
     assert torch.equal(torch.cat([draw.ids for draw in draws[:2]]).sort().values, few.ids)
@@ -220,7 +230,9 @@ def test_a_schedule_counts_steps_and_batches(few):
             return super().step(closure)
 
     schedule = partial(MultiStepLR, milestones=["1*batches", "0.75*steps"], gamma=0.1)
-    training = Descent(epochs=2, lr=1e-3, batch_size=25, optimizer=Watched, schedule=schedule)
+    training = Descent(
+        objective=CrossEntropy(), epochs=2, lr=1e-3, batch_size=25, optimizer=Watched, schedule=schedule
+    )
     rates.clear()  # of the rehearsal
     training.fit(network(), few, seed=0, device=CPU)
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
@@ -279,7 +291,7 @@ def test_selection_by_robust_accuracy(few):
         accuracies.append(log[-1])
     assert accuracies[1] < accuracies[0]
     with pytest.raises(ConfigError, match="needs the eps of an objective with an inner attack"):
-        Descent(epochs=1, lr=0.1, selection_metric="robust_accuracy")
+        Descent(objective=CrossEntropy(), epochs=1, lr=0.1, selection_metric="robust_accuracy")
 
 
 @pytest.mark.parametrize(
@@ -307,7 +319,7 @@ def test_selection_by_robust_accuracy(few):
 )
 def test_bad_settings(setting):
     with pytest.raises(ConfigError, match=rf"training\.{next(iter(setting))} is .*; it must"):
-        Descent(**{"epochs": 1, "lr": 0.1, **setting})
+        Descent(**{"objective": CrossEntropy(), "epochs": 1, "lr": 0.1, **setting})
 
 
 @pytest.mark.parametrize(
@@ -322,7 +334,7 @@ def test_bad_settings(setting):
 )
 def test_an_optimizer_or_a_schedule_that_cannot_be_is_refused_before_work(setting, message):
     with pytest.raises(ConfigError, match=message):
-        Descent(epochs=1, lr=0.1, **setting)
+        Descent(objective=CrossEntropy(), epochs=1, lr=0.1, **setting)
 
 
 def test_a_bad_label_smoothing():
@@ -350,7 +362,7 @@ def configured(name: str) -> Descent:
 
 
 def test_the_standard_config_follows_the_preset():
-    assert configured("standard") == Descent(**RECIPE)
+    assert configured("standard") == Descent(objective=CrossEntropy(), **RECIPE)
 
 
 def test_the_one_cycle_config_keeps_the_presets_augmentation():

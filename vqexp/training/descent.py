@@ -14,7 +14,7 @@ from vqexp.core.errors import check_number, one_of, require
 from vqexp.loggers import Logger
 from vqexp.training.base import Training
 from vqexp.training.loop import fit
-from vqexp.training.objectives import CrossEntropy, Objective
+from vqexp.training.objectives import Objective
 from vqexp.training.recipe import Recipe
 from vqexp.training.selection import METRICS, SELECTIONS, Selection, check_metric, held_out
 
@@ -26,7 +26,7 @@ PLAIN = (bool, int, float, str, type(None), nn.Module)
 
 @dataclass(kw_only=True)
 class Descent(Recipe, Training):
-    """Minimizes `objective` (by default cross-entropy) as the recipe says; its settings are here, too.
+    """Minimizes `objective` as the recipe says; the recipe's settings are here, too.
 
     start: None trains from the classifier's own initial parameters; the path of a checkpoint fine-tunes it.
     selection: which epoch's f is kept. `last`; `held_out`, the best on the share `held_out` of the training
@@ -38,7 +38,7 @@ class Descent(Recipe, Training):
 
     PARTIAL: ClassVar[tuple[str, ...]] = ("optimizer", "schedule")
 
-    objective: Objective | None = None
+    objective: Objective
     start: str | None = None
     selection: str = "last"
     held_out: float = 0.1
@@ -46,7 +46,6 @@ class Descent(Recipe, Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.objective = self.objective or CrossEntropy()
         require(
             isinstance(self.objective, Objective),
             f"training.objective is {self.objective!r}; it must be a vqexp.training.Objective",
@@ -56,17 +55,12 @@ class Descent(Recipe, Training):
         one_of("training.selection", self.selection, SELECTIONS)
         check_number("training.held_out", self.held_out, above=0, below=1)
         one_of("training.selection_metric", self.selection_metric, METRICS)
-        check_metric(self.selection_metric, self._objective)
-
-    @property
-    def _objective(self) -> Objective:
-        assert self.objective is not None
-        return self.objective
+        check_metric(self.selection_metric, self.objective)
 
     @property
     def uses_defense(self) -> bool:
         """Whether the objective does."""
-        return self._objective.uses_defense
+        return self.objective.uses_defense
 
     @property
     def uses_test(self) -> bool:
@@ -80,14 +74,14 @@ class Descent(Recipe, Training):
 
     def behind(self, defense: nn.Module) -> Self:
         """Returns the same training with f behind `defense`; raises `ConfigError` if they do not fit."""
-        self._objective.check(defense)
-        return replace(self, objective=self._objective.behind(defense))
+        self.objective.check(defense)
+        return replace(self, objective=self.objective.behind(defense))
 
     def initialize(self, classifier: nn.Module) -> None:
         """Loads `start`. Raises `ConfigError` if it is absent, broken, or of another classifier."""
         if self.start is not None:
             load_checkpoint(classifier, self.start)
-        self._objective.initialize(classifier)
+        self.objective.initialize(classifier)
 
     def fit(
         self,
@@ -108,11 +102,11 @@ class Descent(Recipe, Training):
             train, judged = held_out(train, self.held_out, seed)
         selection = None
         if judged is not None:
-            selection = Selection(judged, self._objective, self, device, self.selection_metric)
+            selection = Selection(judged, self.objective, self, device, self.selection_metric)
         found = fit(
             classifier,
             train,
-            self._objective,
+            self.objective,
             self,
             seed=seed,
             device=device,

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,20 +11,21 @@ from torch import Tensor, nn
 from vqexp.attacks.base import input_gradient, project
 from vqexp.attacks.losses import ce
 from vqexp.attacks.randomness import Randomness
-from vqexp.core.errors import check_number, one_of
+from vqexp.core.errors import check_number, one_of, require
 from vqexp.core.modes import evaluating
 from vqexp.core.random_module import bound
-from vqexp.training.step import DRAWS, Batch, Step
+from vqexp.training.step import OWN, Batch, Step
 
 STARTS = ("none", "uniform", "gaussian")
+MOST = OWN - 12  # steps, a draw each
 GAUSSIAN = 0.001  # standard deviation of TRADES' start
 
 
 @dataclass(kw_only=True)
 class InnerAttack:
-    """`steps` >= 1 steps of size `step_size` up the sign of the gradient, each projected to the `eps` ball.
+    """Steps up the sign of the gradient, each projected to the ball.
 
-    eps, step_size: > 0, in units of [0, 1] pixels.
+    eps: the ball's radius, and step_size: > 0, in units of [0, 1] pixels. steps: 1 to 500.
     start: `none` (the image), `uniform` (in the ball) or `gaussian` (noise of standard deviation 0.001).
     loss: `ce` (cross-entropy with the label) or `kl` (divergence from f's output on the clean image: TRADES).
     draws: of f's random modules, `fresh` at every gradient or `held` for the whole attack (CTRW); never those
@@ -43,7 +45,7 @@ class InnerAttack:
         where = "training.objective.inner"
         check_number(f"{where}.eps", self.eps, above=0, high=1)
         check_number(f"{where}.step_size", self.step_size, above=0, high=1)
-        check_number(f"{where}.steps", self.steps, low=1, high=DRAWS - 2, integer=True)
+        check_number(f"{where}.steps", self.steps, low=1, high=MOST, integer=True)
         one_of(f"{where}.start", self.start, STARTS)
         one_of(f"{where}.loss", self.loss, ("ce", "kl"))
         one_of(f"{where}.draws", self.draws, ("fresh", "held"))
@@ -87,3 +89,9 @@ def kl(logits: Tensor, clean: Tensor) -> Tensor:
     """Divergence KL(clean || adversarial) of the softmax outputs, (N,)."""
     divergence = F.kl_div(logits.log_softmax(1), clean.log_softmax(1), reduction="none", log_target=True)
     return divergence.sum(1)
+
+
+def check_inner(value: Any) -> None:
+    """Raises `ConfigError` unless an objective's `inner` is an `InnerAttack`."""
+    known = isinstance(value, InnerAttack)
+    require(known, f"training.objective.inner is {value!r}; it must be a vqexp.training.InnerAttack")

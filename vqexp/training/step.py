@@ -7,6 +7,7 @@ from torch import Tensor
 from vqexp.core.draws import Draw
 
 DRAWS = 2**10  # draws that one step may take
+OWN = 512  # the first of those that are left to the objective
 
 
 class Batch(NamedTuple):
@@ -24,5 +25,8 @@ class Step(NamedTuple):
     number: int
 
     def draw(self, ids: Tensor, part: int = 0) -> Draw:
-        """A draw for the model's random modules; part 0 is the update's, others < `DRAWS` are free."""
+        """A draw for the model's random modules.
+
+        Part 0 is the update's, 1 to 511 are the inner attack's, 512 to 1023 an objective's own.
+        """
         return Draw("train", self.number * DRAWS + part, ids)

@@ -47,8 +47,15 @@ def options(table: Table, section: Section) -> str:
 def _recipe(identity: Mapping[str, Any]) -> list[str]:
     """The overrides that train such an f."""
     recipe = identity["training"]
-    found = [f"training.{name}={recipe[name]}" for name in RECIPE if name in recipe]
+    found = [text for name in RECIPE if name in recipe for text in _told(f"training.{name}", recipe[name])]
     # tables have cells without such a training too, whose settings know no start
     found += ["++training.start=FILE"] if recipe.get("start") else []
     images = identity["data"][0]
     return found + ([f"dataset.train_n={images}"] if images else [])
+
+
+def _told(name: str, value: Any) -> list[str]:
+    """The overrides that set `name`; a component's settings one by one."""
+    if isinstance(value, Mapping):
+        return [text for key, entry in value.items() for text in _told(f"{name}.{key}", entry)]
+    return [f"{name}={value}"]

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from vqexp.training.inner import InnerAttack
+from vqexp.training.inner import InnerAttack, check_inner
 from vqexp.training.objectives.cross_entropy import CrossEntropy
 from vqexp.training.step import Batch, Step
 
@@ -17,6 +17,10 @@ class PGDAT(CrossEntropy):
     VERSION: ClassVar[int] = 2
 
     inner: InnerAttack
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_inner(self.inner)
 
     def loss(self, model: nn.Module, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:
         """Cross-entropy and logits on the adversarial images."""
