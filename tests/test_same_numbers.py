@@ -18,7 +18,7 @@ CELLS = {
     "known": ["defense=randdisc", "adversary=known_randomness"],
     "autoattack": ["defense=none", "attack=autoattack", "attack.steps=5", "attack.queries=20"],
     "autoattack_random": ["defense=swrd", "adversary=ste", "attack=autoattack", "attack.steps=3"],
-    "adversarial": ["defense=none", "training=adversarial", "attack=fgsm"],
+    "adversarial": ["defense=none", "training=pgd_at", "attack=fgsm"],
     "quantized": ["defense=prd", "training=quantized", "attack=mifgsm"],
     "query": ["adversary=query", "adversary.samples=2", "attack=square", "attack.queries=20"],
     "soft": ["defense=prd", "adversary=soft"],

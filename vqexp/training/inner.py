@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqexp.adversaries.view import View
 from vqexp.attacks.base import input_gradient, project
 from vqexp.attacks.losses import ce
 from vqexp.attacks.randomness import Randomness
@@ -59,14 +60,14 @@ class InnerAttack:
         images, loss = batch.images, ce if self.loss == "ce" else kl
         # in float16 small gradients would be zero, and their signs with them
         with torch.autocast(images.device.type, enabled=False), self._mode(model):
-            point, target = self._start(images), batch.labels
+            view, point, target = View(model), self._start(images), batch.labels
             if self.loss == "kl":
                 with torch.no_grad(), bound(model, step.draw(batch.ids, 1)):
                     target = model(images)
             for number in range(self.steps):
                 part = 1 if self.draws == "held" else 2 + number
                 with bound(model, step.draw(batch.ids, part)):
-                    gradient, _ = input_gradient(model, point, target, loss)
+                    gradient, _ = input_gradient(view, point, target, loss)
                 point = project(point + self.step_size * gradient.sign(), images, self.eps, "linf")
         return point.detach()
 
