@@ -129,7 +129,8 @@ def test_own_choices_replace_the_settings_of_the_choice():
 
 def test_own_choices_inside_a_group_replace_what_stands_there():
     told = ["training.objective._target_=mine.O", "training.objective.inner._target_=mine.I", "training.lr=1"]
-    assert own_choices([*told, "training.objective.strength=2"]) == [
+    assert own_choices(["-m", *told, "training.objective.strength=2"]) == [
+        "-m",
         "~training.objective",
         "++training.objective._target_=mine.O",
         "++training.objective.inner._target_=mine.I",

@@ -181,13 +181,16 @@ def own_choices(overrides: Sequence[str]) -> list[str]:
     changed = {*OWN} - {"adversary", *groups}
     inside = [path for path in targets if "." in path and path.split(".")[0] in changed]
     removed = [path for path in inside if not any(path.startswith(f"{other}.") for other in inside)]
-    roots, found = tuple(f"{name}." for name in (*groups, *removed)), [f"~{path}" for path in removed]
+    roots, found = tuple(f"{name}." for name in (*groups, *removed)), list[str]()
     for text in overrides:
         if text.startswith(tuple(f"{name}=" for name in groups)):
             continue
+        # in place, as flags come first
+        gone = [path for path in removed if text.lstrip("+").startswith(f"{path}.")]
+        found += [f"~{path}" for path in gone if f"~{path}" not in found]
         is_setting = text.startswith(roots) and text.partition("._target_=")[0] not in groups
         found.append(f"++{text}" if is_setting else text)
-    return [*found, *(f"{name}=own" for name in groups)]  # last, as flags come first
+    return [*found, *(f"{name}=own" for name in groups)]
 
 
 def distribution(module: str) -> tuple[str, str]:
