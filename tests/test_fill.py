@@ -113,9 +113,15 @@ INNER = {"_target_": "vqexp.training.InnerAttack", "eps": 0.1, "steps": 7, "step
             {"momentum": 0.8, "schedule": "step"},
             {
                 "objective": SMOOTHED,
-                "optimizer": {"_target_": "torch.optim.SGD", "momentum": 0.8, "nesterov": True},
+                "optimizer": {
+                    "_target_": "torch.optim.SGD",
+                    "_partial_": True,
+                    "momentum": 0.8,
+                    "nesterov": True,
+                },
                 "schedule": {
                     "_target_": "torch.optim.lr_scheduler.MultiStepLR",
+                    "_partial_": True,
                     "milestones": ["60*batches", "120*batches"],
                     "gamma": 0.2,
                 },

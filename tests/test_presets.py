@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from vqexp import results
+from vqexp.core.components import build
 from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.reports.spec.choices import chosen_by, merged, read_settings
 
@@ -52,9 +54,23 @@ def test_another_preset_and_another_classifier_are_a_choice():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_serves_every_attack_and_training(name):
-    plain = resolved(composed(f"dataset={Path(name).name}", f"preset={name}", "training=adversarial"))
+    chosen = (f"dataset={Path(name).name}", f"preset={name}", "training=pgd_at")
+    plain = resolved(composed(*chosen, "training.epochs=1"))  # ImageNet's f comes trained
     assert 0 < plain["preset"]["eps"] < 1 <= 10 * plain["preset"]["eps_l2"]
-    assert plain["training"]["eps"] == plain["attack"]["eps"] == plain["preset"]["eps"]
+    training = build("training", plain["training"])
+    assert training.objective.inner.eps == plain["attack"]["eps"] == plain["preset"]["eps"]
+    stepper = training.stepper([{"params": [torch.nn.Parameter(torch.zeros(1))]}], 10, torch.device("cpu"))
+    assert set(stepper.state_dict()) == {"optimizer", "schedule", "scaler"}
+
+
+def test_cifar100_is_trained_in_the_steps_of_the_wide_resnets():
+    recipe = build("training", resolved(composed("dataset=cifar100"))["training"])
+    stepper = recipe.stepper([{"params": [torch.nn.Parameter(torch.zeros(1))]}], 10, torch.device("cpu"))
+    state = stepper.state_dict()
+    assert sorted(state["schedule"]["milestones"]) == [600, 1200, 1600]
+    (group,) = state["optimizer"]["param_groups"]
+    assert (group["lr"], group["momentum"], group["nesterov"]) == (0.1, 0.9, False)
+    assert (group["weight_decay"], state["schedule"]["gamma"]) == (5e-4, 0.2)
 
 
 def test_where_a_preset_is_silent_a_defense_has_settings_of_its_own():

@@ -356,9 +356,7 @@ RECIPE = {
 def configured(name: str) -> Descent:
     with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base=None):
         config = compose(overrides=[f"+training={name}"])
-    return build(
-        "training", resolved(OmegaConf.merge({"preset": {"standard": RECIPE}}, config))["training"]
-    )
+    return build("training", resolved(OmegaConf.merge({"preset": {"standard": RECIPE}}, config))["training"])
 
 
 def test_the_standard_config_follows_the_preset():

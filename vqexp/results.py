@@ -58,7 +58,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     for settings in config.values():
         if isinstance(settings, dict) and settings.get("_target_") in MOVED:
             settings |= MOVED[settings["_target_"]]
-    for group in (config, config["adversary"]):  # the adversary's: a surrogate's
+    for group in (config, config.get("adversary", {})):  # the adversary's: a surrogate's
         if (group.get("training") or {}).get("_target_") in OBJECTIVES:
             group["training"] = _training(group["training"])
     return record
@@ -74,12 +74,12 @@ def _training(flat: dict[str, Any]) -> dict[str, Any]:
         objective["inner"] = {"_target_": "vqexp.training.InnerAttack", **inner}
     sgd = {name: told.pop(name) for name in ("momentum", "nesterov") if name in told}
     if told["optimizer"] == "sgd" and (sgd["momentum"], sgd["nesterov"]) != (0.9, True):
-        told["optimizer"] = {"_target_": "torch.optim.SGD", **sgd}
+        told["optimizer"] = {"_target_": "torch.optim.SGD", "_partial_": True, **sgd}
     milestones, gamma = told.pop("milestones", ()), told.pop("gamma", 0.2)
     if told["schedule"] == "step":
         counted = [f"{epoch}*batches" for epoch in milestones]
-        target = "torch.optim.lr_scheduler.MultiStepLR"
-        told["schedule"] = {"_target_": target, "milestones": counted, "gamma": gamma}
+        target = {"_target_": "torch.optim.lr_scheduler.MultiStepLR", "_partial_": True}
+        told["schedule"] = {**target, "milestones": counted, "gamma": gamma}
     return {"_target_": "vqexp.training.Descent", "objective": objective, **told}
 
 
