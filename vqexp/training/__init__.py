@@ -3,6 +3,23 @@
 from vqexp.training.base import Training
 from vqexp.training.descent import Descent
 from vqexp.training.inner import InnerAttack
-from vqexp.training.objectives import PGDAT, CrossEntropy, Objective, Quantized
+from vqexp.training.objectives import (
+    PGDAT,
+    CrossEntropy,
+    GaussianAugmentation,
+    Objective,
+    Quantized,
+    Stability,
+)
 
-__all__ = ["PGDAT", "CrossEntropy", "Descent", "InnerAttack", "Objective", "Quantized", "Training"]
+__all__ = [
+    "PGDAT",
+    "CrossEntropy",
+    "Descent",
+    "GaussianAugmentation",
+    "InnerAttack",
+    "Objective",
+    "Quantized",
+    "Stability",
+    "Training",
+]

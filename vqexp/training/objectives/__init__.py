@@ -2,7 +2,9 @@
 
 from vqexp.training.objectives.base import Objective
 from vqexp.training.objectives.cross_entropy import CrossEntropy
+from vqexp.training.objectives.gaussian_augmentation import GaussianAugmentation
 from vqexp.training.objectives.pgd_at import PGDAT
 from vqexp.training.objectives.quantized import Quantized
+from vqexp.training.objectives.stability import Stability
 
-__all__ = ["PGDAT", "CrossEntropy", "Objective", "Quantized"]
+__all__ = ["PGDAT", "CrossEntropy", "GaussianAugmentation", "Objective", "Quantized", "Stability"]
