@@ -24,6 +24,7 @@ from vqexp.classifiers import (
     wide_resnet,
 )
 from vqexp.core.errors import ConfigError, MissingError
+from vqexp.reports.spec.choices import read_settings
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA = Path(os.environ.get("VQEXP_DATA", SHARED / "data"))
@@ -145,7 +146,7 @@ CONFIGS = [path for path in CONFIGS if path.stem not in ("own", "robustbench")]
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_configs_build(path):
     config = OmegaConf.create({"dataset": {"shape": [3, 32, 32], "num_classes": 5}})
-    config.classifier = OmegaConf.load(path)
+    config.classifier = read_settings(path)
     settings = OmegaConf.to_container(config, resolve=True)["classifier"]
     assert settings.pop("checkpoint") == "auto"
     mean, std = settings.pop("mean"), settings.pop("std")
