@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
 
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
+QUICK_F = ["classifier=small_cnn", "training.epochs=1"]  # of which a table's cells take seconds
 SMALL = ["scale=smoke", "training.epochs=2", "dataset.n=24", "attack.batch_size=16"]
 
 
@@ -125,6 +127,24 @@ def config(store):
     return make
 
 
+def run_cli(*arguments, store, data=None):
+    """Run the command line in this process, with `data` as VQEXP_DATA: (exit status, stdout, stderr)."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+    ):
+        patch.setattr(sys, "argv", ["run.py", *arguments, f"store.root={store}"])
+        if data is not None:
+            patch.setenv("VQEXP_DATA", str(data))
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = stop.code
+    return status, out.getvalue(), err.getvalue()
+
+
 @pytest.fixture
 def vqexp(monkeypatch, capsys, tmp_path):
     """Run the command line in this process: (exit status, stdout, stderr)."""
@@ -147,4 +167,4 @@ def vqexp(monkeypatch, capsys, tmp_path):
 def small_cifar10(vqexp, enlarged_digits, monkeypatch):
     """With a stand-in for CIFAR-10 at hand: overrides with which a table's cells take seconds."""
     monkeypatch.setenv("VQEXP_DATA", str(enlarged_digits))
-    return ["classifier=small_cnn", "training.epochs=1"]
+    return QUICK_F

@@ -16,7 +16,7 @@ from vqexp.core.draws import Draw
 from vqexp.core.errors import SenselessError
 from vqexp.data import Digits
 from vqexp.defenses import PRD, Defense, RandDisc, SwRD, defend
-from vqexp.pipeline import prepare, read_record, run
+from vqexp.pipeline import prepare, read, run
 from vqexp.pipeline.stages import Stages
 
 ROOT = Path(__file__).parents[1]
@@ -400,9 +400,9 @@ def test_each_adversary_runs(config):
         ["adversary=ste", "attack=square"],
         ["adversary=query", "attack=square", "defense=none", "adversary.samples=1"],
     ):
-        record = read_record(run(config(*overrides)))
-        assert record["metrics"]["robust_accuracy"]["mean"] < 1
-        assert record["facts"]["adversary"].startswith("this attacker")
+        record = read(run(config(*overrides)))
+        assert record.metrics["robust_accuracy"].mean < 1
+        assert record.facts["adversary"].startswith("this attacker")
 
 
 # Transfer

@@ -123,8 +123,8 @@ def test_pages_are_made_again_from_records(vqexp, store, tmp_path):
         assert vqexp("-m", "table=audit", *common, *part, store=store)[0] == 0
     page, worst = audit(vqexp, store, *common, rows(*labels[:3]))
     settings = load_audit(read_settings_of_audit())
-    jpeg = [r for r in results.records(store) if r["config"]["defense"]["_target_"].endswith("JPEG")]
-    wanted = [r for r in jpeg if any(label in r["reported"]["row"] for label in labels)]
+    jpeg = [r for r in results.records(store) if r.config["defense"]["_target_"].endswith("JPEG")]
+    wanted = [r for r in jpeg if any(label in r.reported.row for label in labels)]
     (result,) = all_audits(settings, wanted, Store(store)).values()
     again = audit_page(result, command_of(settings, result))
     table = [line for line in page.splitlines() if line.startswith("| ")]
@@ -135,9 +135,9 @@ def test_pages_are_made_again_from_records(vqexp, store, tmp_path):
     assert "# with precision=bfloat16 besides: curve: restarts\n" in again
     assert [path.suffix for path in draw_curves(result, tmp_path / "curves")] == [".pdf", ".png"]
     members = [
-        Member.from_counts(Store(store).load("counts", record["key"]).tensors)
+        Member.from_counts(Store(store).load("counts", record.key).tensors)
         for record in wanted
-        if settings.kinds()[record["reported"]["row"]] in KINDS and "PGD" in record["reported"]["row"]
+        if settings.kinds()[record.reported.row] in KINDS and "PGD" in record.reported.row
     ]
     assert 100 * worst_case(members).estimates()["mean"].mean <= worst + 1e-9
 

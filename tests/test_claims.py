@@ -1,20 +1,26 @@
 """What stands beside the verdict on a claim, and which claims are no paper's or not judged."""
 
+import re
+
 import pytest
+from records import estimate, record
 
 from vqexp.core.config import CONF
-from vqexp.reports.analysis.caveats import brittle, cut_down, f_of
-from vqexp.reports.analysis.claims import judge
+from vqexp.core.errors import ConfigError
+from vqexp.reports.analysis.caveats import brittle, cut_down
+from vqexp.reports.analysis.classifier import classifier_key
 from vqexp.reports.analysis.gather import reported_points
+from vqexp.reports.analysis.judge import RULES, judge
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.render.markdown import table_page
 from vqexp.reports.render.material import Entry
+from vqexp.reports.spec.claims import CHECKS, Claim, load_claims
 from vqexp.reports.spec.figure import all_figures
 from vqexp.reports.spec.table import all_tables, read_table
 
 TABLES = {table.name: table for table in all_tables()}
 REPORTED = {name: reported_points(table) for name, table in TABLES.items()}
-KNOWS = {claim["text"]: claim for claim in TABLES["vq_table5"].claims}
+KNOWS = {claim.text: claim for claim in TABLES["vq_table5"].claims}
 
 
 def point(series="a", value=50.0, n=100, f="f", cut=""):
@@ -22,7 +28,7 @@ def point(series="a", value=50.0, n=100, f="f", cut=""):
 
 
 def judged(*points, known=None, **more):
-    claim = {"text": "", "place": "", "check": "above", "bound": 10, "of": {}, **more}
+    claim = Claim(text="", place="", check="above", bound=10, of={}, **more)
     return judge(claim, "own", {"own": points}, known)
 
 
@@ -39,18 +45,13 @@ def test_few_images_a_brittle_f_and_a_short_training_are_said():
     assert judged(known=known).caveats == ()  # nothing was measured
 
 
-def record(**classifier):
-    return {
-        "classifier": {"_target_": "f", **classifier},
-        "config": {
-            "preset": {"standard": {"epochs": 200}},
-            "defense": {"_target_": "vqexp.defenses.Contrast", "low": 0.1, "high": 0.9},
-        },
-        "metrics": {
-            "natural_accuracy": {"mean": 0.096},
-            "undefended_natural_accuracy": {"mean": 0.996},
-        },
+def contrast(natural=0.096, target="vqexp.defenses.Contrast", **classifier):
+    config = {
+        "preset": {"standard": {"epochs": 200}},
+        "defense": {"_target_": target, "low": 0.1, "high": 0.9},
     }
+    metrics = {"natural_accuracy": estimate(natural), "undefended_natural_accuracy": estimate(0.996)}
+    return record(config, classifier={"_target_": "f", **classifier}, metrics=metrics)
 
 
 @pytest.mark.parametrize(
@@ -66,18 +67,35 @@ def record(**classifier):
     ],
 )
 def test_a_training_that_is_cut_down(classifier, text):
-    assert cut_down(record(**classifier)) == text
+    assert cut_down(contrast(**classifier)) == text
 
 
 def test_brittle_is_an_f_that_loses_most_to_contrast_alone():
-    bad, good = record(checkpoint="a"), record(checkpoint="b")
-    good["metrics"]["natural_accuracy"] = {"mean": 0.6}
+    bad, good = contrast(checkpoint="a"), contrast(0.6, checkpoint="b")
     found = brittle([bad, good])
-    assert list(found) == [f_of(bad)]
-    assert "10 % of clean images right in 0.1..0.9" in found[f_of(bad)]
-    other = record(checkpoint="c")
-    other["config"]["defense"] = {"_target_": "vqexp.defenses.PRD"}
-    assert brittle([other]) == {}
+    assert list(found) == [classifier_key(bad)]
+    assert "10 % of clean images right in 0.1..0.9" in found[classifier_key(bad)]
+    assert brittle([contrast(target="vqexp.defenses.PRD", checkpoint="c")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"check": "larger"}, "must be one of larger_everywhere, "),
+        ({"check": "larger_everywhere"}, "'t' has no `than`"),
+        ({"bound": None}, "'t' has no `bound`"),
+        ({"our": True}, "a claim with our; a claim has text, place, "),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_refused(change, message):
+    claim = {"text": "t", "place": "p", "check": "above", "bound": 1, "of": {}}
+    assert load_claims("table", [claim]) == [Claim(**claim)]
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_claims("table", [{**claim, **change}])
+
+
+def test_every_check_has_a_rule():
+    assert set(RULES) == set(CHECKS)
 
 
 def test_a_claim_that_hangs_on_a_choice_of_ours_is_not_judged():
@@ -89,7 +107,7 @@ def test_a_claim_that_hangs_on_a_choice_of_ours_is_not_judged():
 @pytest.mark.parametrize("name", ["vq_figure8", "arxiv_figure6"])
 def test_the_order_of_divergences_is_not_judged(name):
     (figure,) = [figure for figure in all_figures() if figure.name == name]
-    words = {claim["text"]: judge(claim, name, {}).word for claim in figure.claims}
+    words = {claim.text: judge(claim, name, {}).word for claim in figure.claims}
     assert words["at the smallest eps RandDisc has the lowest divergence"] == "not judged"
     assert words["at the largest eps pRD and swRD have a lower divergence than RandDisc"] == "not judged"
     assert words["the second term is negligible, about 1e-5"] == "not measured"
@@ -97,8 +115,8 @@ def test_the_order_of_divergences_is_not_judged(name):
 
 def test_who_knows_the_defense_is_reported_to_be_weaker():
     """Contradictions of the journal's Tables 2, 3 and 4 with Table 5."""
-    ours = [claim for claim in TABLES["vq_table5"].claims if claim.get("ours")]
-    found = {claim["text"]: judge(claim, "vq_table5", REPORTED) for claim in ours}
+    ours = [claim for claim in TABLES["vq_table5"].claims if claim.ours]
+    found = {claim.text: judge(claim, "vq_table5", REPORTED) for claim in ours}
     assert len(found) == 7
     assert {verdict.word for verdict in found.values()} == {"did not hold"}
     for numbers in (("27.41", "16.52"), ("17.58", "8.55"), ("49.21", "43.64"), ("67.12", "62.36")):

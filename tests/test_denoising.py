@@ -144,7 +144,7 @@ def test_a_defense_that_knows_no_draws_is_measured_the_same_twice(vqexp, tmp_pat
         status, _, _ = vqexp("metric=denoising", *settings, store=tmp_path / store)
         assert status == 0
         (record,) = results.records(tmp_path / store)
-        found.append(record["metrics"])
+        found.append(record.metrics)
     assert found[0] == found[1]
-    assert found[0]["psnr_natural"]["mean"] == pytest.approx(20, abs=0.5)  # noise of 0.1
-    assert found[0]["psnr_natural"]["std"] > 0
+    assert found[0]["psnr_natural"].mean == pytest.approx(20, abs=0.5)  # noise of 0.1
+    assert found[0]["psnr_natural"].std > 0

@@ -13,7 +13,7 @@ from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.random_module import call, is_random
 from vqexp.core.sampling import Sampler
 from vqexp.defenses import JPEG, Defense, SwRD, adapted, defend
-from vqexp.pipeline import prepare, read_record, run
+from vqexp.pipeline import prepare, read, run
 from vqexp.pipeline.stages import Stages
 
 NOISE = {"sigma": 0.05, "tau": 0.05}
@@ -153,8 +153,8 @@ def test_runs_do_not_depend_on_the_chunks_nor_on_being_resumed(config, defense, 
     own = f"defense._target_={__name__}.{defense}"
     means = []
     for size in (7, 24):
-        record = read_record(run(config(own, "attack=none", "metric.runs=3", f"attack.batch_size={size}")))
-        means.append(record["metrics"]["natural_accuracy"])
+        record = read(run(config(own, "attack=none", "metric.runs=3", f"attack.batch_size={size}")))
+        means.append(record.metrics["natural_accuracy"])
     assert means[0] == means[1]
 
 

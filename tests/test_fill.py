@@ -9,13 +9,21 @@ import pytest
 from vqexp import results
 from vqexp.core.components import build
 from vqexp.core.config import CONF
-from vqexp.reports.analysis.gather import by_settings, classifier_name, sections
+from vqexp.reports.analysis.classifier import classifier_name
+from vqexp.reports.analysis.gather import sections
 from vqexp.reports.spec.figure import all_figures
-from vqexp.reports.spec.fill import fills, settings_key
+from vqexp.reports.spec.fill import Index, settings_key
+from vqexp.reports.spec.settings import from_overrides
 from vqexp.reports.spec.table import all_tables, read_table
 
 PUBLISHED = CONF.parent / "results" / "records.jsonl.gz"
 TABLE = read_table(CONF / "table" / "vq_table2.yaml")
+
+
+def fills(cell, record, *overrides):
+    """Whether the record fills the cell, told `overrides` besides."""
+    told = replace(cell, settings={**cell.settings, **from_overrides(overrides)})
+    return Index([record]).filling(told) == [record]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,7 @@ def published():
 def record(published):
     """That of a row with swRD under PGD."""
     cell = next(cell for cell in TABLE.cells() if (cell.row, cell.column) == ("swRD (s=3, k=25)", "pgd"))
-    return cell, next(record for record in published if fills(cell.settings, record))
+    return cell, next(record for record in published if fills(cell, record))
 
 
 def test_every_published_record_fills_the_cell_that_it_was_made_for(published):
@@ -36,9 +44,9 @@ def test_every_published_record_fills_the_cell_that_it_was_made_for(published):
     cells = {(table.name, cell.row, cell.column): cell for table in tables for cell in table.cells()}
     checked = 0
     for record in published[::6]:
-        made_for = tuple(record["reported"][name] for name in ("table", "row", "column"))
+        made_for = tuple(getattr(record.reported, name) for name in ("table", "row", "column"))
         if made_for in cells:
-            assert fills(cells[made_for].settings, record), made_for
+            assert fills(cells[made_for], record), made_for
             checked += 1
     assert checked > 50
 
@@ -56,37 +64,35 @@ def test_every_published_record_fills_the_cell_that_it_was_made_for(published):
 )
 def test_another_setting_empties_the_cell(record, setting):
     cell, found = record
-    assert fills(cell.settings, found)
-    assert not fills([*cell.settings, setting], found)
+    assert fills(cell, found)
+    assert not fills(cell, found, setting)
 
 
 def test_images_runs_and_seed_of_the_defense_may_differ(record):
     cell, found = record
-    assert fills(
-        [*cell.settings, "dataset.n=7", "metric.runs=2", "attack.batch_size=3", "defense.seed=5"], found
-    )
+    assert fills(cell, found, "dataset.n=7", "metric.runs=2", "attack.batch_size=3", "defense.seed=5")
 
 
 def test_what_the_cell_says_of_f_must_hold(record):
     cell, found = record
-    assert fills([*cell.settings, "classifier=resnet18", "training=standard"], found)
+    assert fills(cell, found, "classifier=resnet18", "training=standard")
     for other in (
         "classifier=wrn28_10",
         "training=quantized",
         "precision=bfloat16",
         "classifier.mean=[1,2,3]",
     ):
-        assert not fills([*cell.settings, other], found)
+        assert not fills(cell, found, other)
 
 
 def test_a_setting_younger_than_the_record_counts_as_its_default(record):
     _, found = record
-    old = json.loads(json.dumps(found))
-    del old["config"]["attack"]["restarts"]
-    assert settings_key(old["config"]) == settings_key(found["config"])
-    assert not fills([*record[0].settings, "attack.restarts=2"], old)
-    del old["config"]["attack"]["steps"]  # which has no default
-    assert settings_key(old["config"]) != settings_key(found["config"])
+    old = found.model_copy(deep=True)
+    del old.config["attack"]["restarts"]
+    assert settings_key(old.config) == settings_key(found.config)
+    assert not fills(record[0], old, "attack.restarts=2")
+    del old.config["attack"]["steps"]  # which has no default
+    assert settings_key(old.config) != settings_key(found.config)
 
 
 OLD = {
@@ -139,15 +145,15 @@ INNER = {"_target_": "vqexp.training.InnerAttack", "eps": 0.1, "steps": 7, "step
 )
 def test_older_trainings_are_read_as_todays(old, new, tmp_path, record):
     """And today's classes take them; a surrogate's, too."""
-    written = json.loads(json.dumps(record[1]))
+    written = record[1].model_copy(deep=True).plain()
     training = {**OLD, **old}
     written["config"]["training"] = written["config"]["adversary"]["training"] = training
     (tmp_path / "old.gz").write_bytes(gzip.compress(json.dumps(written).encode()))
-    (read,) = results.records(tmp_path / "old.gz")
+    (found,) = results.records(tmp_path / "old.gz")
     shared = {name: OLD[name] for name in ("epochs", "lr", "optimizer", "schedule")}
     expected = {"_target_": "vqexp.training.Descent", **shared, **new}
-    assert read["config"]["training"] == read["config"]["adversary"]["training"] == expected
-    assert read["classifier"] == written["classifier"]
+    assert found.config["training"] == found.config["adversary"]["training"] == expected
+    assert found.classifier == written["classifier"]
     build("training", {**expected, "start": None})
 
 
@@ -156,15 +162,15 @@ def test_what_fs_training_is_called(published):
     names = {classifier_name(record).partition(" (")[0] for record in published}
     assert "small_cnn, trained by Standard" in names
     assert "resnet18, trained by Quantized" in names
-    found = json.loads(json.dumps(next(r for r in published if "training" in r["classifier"])))
+    found = next(r for r in published if "training" in r.classifier).model_copy(deep=True)
     optimizer = {"_target_": "torch.optim.AdamW", "eps": 1e-6}
-    found["classifier"]["training"] = {"epochs": 3, "objective": SMOOTHED, "optimizer": optimizer}
+    found.classifier["training"] = {"epochs": 3, "objective": SMOOTHED, "optimizer": optimizer}
     assert "trained by CrossEntropy (epochs 3, optimizer AdamW, key " in classifier_name(found)
 
 
 def test_labels_decide_nothing(published):
     """A row by another name keeps its number; a row with other settings loses it."""
-    records = by_settings(published)
+    records = Index(published)
 
     def measured(label, overrides):
         rows = [
@@ -177,7 +183,7 @@ def test_labels_decide_nothing(published):
     own = ["defense=swrd", "defense.s=3", "defense.k=25"]
     before = measured("swRD (s=3, k=25)", own)
     assert before is not None
-    assert measured("swRD  with s 3, k 25", own)["key"] == before["key"]
+    assert measured("swRD  with s 3, k 25", own).key == before.key
     assert measured("swRD (s=3, k=25)", [*own[:2], "defense.k=26"]) is None
 
 

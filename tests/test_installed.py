@@ -14,8 +14,8 @@ from vqexp.core.random_module import call
 from vqexp.core.reductions import mean, outcomes, votes
 from vqexp.core.sampling import AT_ONCE, Sampler
 from vqexp.defenses import defend
+from vqexp.pipeline import read, run
 from vqexp.pipeline.experiment import prepare
-from vqexp.pipeline.run import read_record, run
 from vqexp.pipeline.stages import Stages
 
 INNER = ("defense._target_=inner.InnerNoise", "adversary=exact")
@@ -49,10 +49,10 @@ def test_f_is_trained_loaded_and_keyed_with_its_layers(config):
 
 
 def test_a_run_has_no_f_without_the_defense(config):
-    record = read_record(run(config(*INNER, "metric.runs=3")))
-    assert record["metrics"]["robust_accuracy"]["runs"] == 3
-    assert not [name for name in record["metrics"] if "undefended" in name or "on_correct" in name]
-    assert "undefended_accuracy" in read_record(run(config()))["metrics"]
+    record = read(run(config(*INNER, "metric.runs=3")))
+    assert record.metrics["robust_accuracy"].runs == 3
+    assert not [name for name in record.metrics if "undefended" in name or "on_correct" in name]
+    assert "undefended_accuracy" in read(run(config())).metrics
 
 
 def test_an_attacker_who_ignores_it_is_refused(config):
@@ -134,14 +134,14 @@ def test_restarts_on_held_draws_are_judged_by_others(digit_classifier, images, d
 
 @pytest.mark.parametrize("adversary", ["held", "mean"])
 def test_runs_of_them(config, adversary):
-    record = read_record(
+    record = read(
         run(
             config(
                 INNER[0], f"adversary={adversary}", "attack=autoattack", "attack.steps=2", "attack.queries=2"
             )
         )
     )
-    assert "autoattack_flags" in record["metrics"]
+    assert "autoattack_flags" in record.metrics
 
 
 # one loop over draws

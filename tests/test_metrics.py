@@ -1,6 +1,5 @@
 """Proportions and their intervals, margins, and the names of the accuracies."""
 
-import json
 import math
 import statistics
 from types import SimpleNamespace
@@ -11,7 +10,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from vqexp.core.config import finite
 from vqexp.core.errors import ConfigError
 from vqexp.core.estimate import average, proportion
 from vqexp.core.margins import margin
@@ -37,14 +35,8 @@ def test_proportion_by_hand():
     assert (found.runs, found.n) == (3, 4)
     assert found.ci95 == pytest.approx(wilson(0.5, 4))
     assert found.ci95 == pytest.approx(proportion_confint(2, 4, method="wilson"))
-    assert json.loads(json.dumps(found.to_dict())) == {
-        "mean": found.mean,
-        "std": found.std,
-        "runs": 3,
-        "n": 4,
-        "ci95": list(found.ci95),
-        "unit": "fraction",
-    }
+    assert (found.unit, found.scale, found.title) == ("fraction", 100, "")
+    assert proportion(OUTCOMES, title="robust accuracy").title == "robust accuracy"
 
 
 def test_proportion_on_some_images():
@@ -222,14 +214,11 @@ def test_average_of_too_few():
 
 
 def test_how_an_estimate_reads():
-    fraction = proportion(OUTCOMES).to_dict()
-    assert value(fraction) == "50.00 (25.00) %"
-    del fraction["unit"]  # as in older records
-    assert value(fraction) == "50.00 (25.00) %"
-    decibels = average(torch.tensor([[20.0, 30.0], [22.0, 32.0]]), "dB").to_dict()
+    assert value(proportion(OUTCOMES)) == "50.00 (25.00) %"
+    decibels = average(torch.tensor([[20.0, 30.0], [22.0, 32.0]]), "dB")
     assert value(decibels) == "26 (1.4) dB"
     assert interval(decibels) == "[-37.53, 89.53]"
-    unknown = finite(average(torch.tensor([math.nan]), "dB").to_dict())
+    unknown = average(torch.tensor([math.nan]), "dB")
     assert (value(unknown), interval(unknown)) == ("-", "-")
 
 

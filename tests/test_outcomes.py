@@ -9,10 +9,11 @@ from vqexp import results
 from vqexp.core.config import CONF
 from vqexp.core.store import Store
 from vqexp.pipeline.outcomes import Outcomes, outcomes_of, with_outcomes
-from vqexp.reports.analysis.claims import judge
+from vqexp.reports.analysis.judge import judge
 from vqexp.reports.analysis.points import Point, measured_point, select
 from vqexp.reports.render.kept import measurements
 from vqexp.reports.render.report import write
+from vqexp.reports.spec.claims import Claim
 from vqexp.reports.spec.table import read_table
 
 N = 100
@@ -29,7 +30,7 @@ def point(series, right, ids="a", column="robust", half=9.0):
 
 
 def word(*points, check="larger_everywhere"):
-    claim = {"text": "", "place": "", "check": check, "of": {"series": "a"}, "than": {"series": "b"}}
+    claim = Claim(text="", place="", check=check, of={"series": "a"}, than={"series": "b"})
     return judge(claim, "own", {"own": points}).word
 
 
@@ -80,16 +81,16 @@ def test_a_record_carries_what_the_counts_say(vqexp, tmp_path):
     assert vqexp(*command)[0] == 0
     store = Store(tmp_path / "store")
     (record,) = results.records(store.root)
-    counts = store.load("counts", record["key"]).tensors
+    counts = store.load("counts", record.key).tensors
     full = with_outcomes(record, store)
     for metric, kind in (("natural_accuracy", "natural"), ("robust_accuracy", "adversarial")):
         found = outcomes_of(full, metric)
         assert found.shares * 3 == pytest.approx(counts[f"{kind}_report_correct"].numpy())
-        assert found.shares.mean() == pytest.approx(record["metrics"][metric]["mean"])
-    assert len(json.dumps(full["outcomes"])) < 400
+        assert found.shares.mean() == pytest.approx(record.metrics[metric].mean)
+    assert len(json.dumps(full.plain()["outcomes"])) < 400
     assert outcomes_of(record, "robust_accuracy") is None
     # a store that has lost its counts loses them, not the record
-    store.path("counts", record["key"]).unlink()
+    store.path("counts", record.key).unlink()
     assert with_outcomes(record, store) == record
     assert with_outcomes(full, store) == full
 
@@ -103,11 +104,11 @@ def test_a_report_keeps_them_for_the_next(vqexp, tmp_path, small_cifar10):
     (kept,) = results.records(folder / "records.jsonl.gz")
     assert outcomes_of(kept, "robust_accuracy") is not None
     (again,) = measurements(tmp_path / "none", folder)
-    assert again["outcomes"] == kept["outcomes"]
+    assert again.outcomes == kept.outcomes
     for path in (tmp_path / "store" / "counts").glob("*.safetensors"):
         path.unlink()
     (again,) = measurements(tmp_path / "store", folder)
-    assert again["outcomes"] == kept["outcomes"]
+    assert again.outcomes == kept.outcomes
     (cell,) = [
         cell
         for cell in read_table(CONF / "table" / "vq_table2.yaml").cells()

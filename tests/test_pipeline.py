@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from vqexp import defend
 from vqexp.core.draws import Draw
 from vqexp.core.store import Store
 from vqexp.defenses import SwRD
-from vqexp.pipeline import prepare, read_record, run
+from vqexp.pipeline import prepare, read, run
 from vqexp.pipeline.stages import Stages
 from vqexp.reports.sweep.preview import Cache
 
@@ -77,7 +78,7 @@ def test_what_does_not_determine_the_images_is_not_in_their_key(config, override
 
 def test_the_record_agrees_with_a_direct_computation(config):
     settings = config("attack=pgd", "metric.runs=3")
-    record = read_record(run(settings))
+    record = read(run(settings))
     stages = Stages(prepare(settings))
     images = torch.cat([stages.adversarial_images(index) for index in range(3)])
     ids, labels = stages.images.ids, stages.images.labels
@@ -98,13 +99,13 @@ def test_the_record_agrees_with_a_direct_computation(config):
             ]
         )
         alone = stages.classifier(clean).argmax(1).eq(labels)
-    robust = record["metrics"]["robust_accuracy"]
-    assert robust["mean"] == pytest.approx(correct.double().mean().item())
-    assert robust["std"] == pytest.approx(correct.double().mean(1).std().item())
-    assert (robust["runs"], robust["n"]) == (3, 40)
-    on_correct = record["metrics"]["robust_accuracy_on_correct"]
-    assert on_correct["mean"] == pytest.approx(correct[:, alone].double().mean().item())
-    counts = Store(stages.experiment.store.root).load("counts", record["key"])
+    robust = record.metrics["robust_accuracy"]
+    assert robust.mean == pytest.approx(correct.double().mean().item())
+    assert robust.std == pytest.approx(correct.double().mean(1).std().item())
+    assert (robust.runs, robust.n) == (3, 40)
+    on_correct = record.metrics["robust_accuracy_on_correct"]
+    assert on_correct.mean == pytest.approx(correct[:, alone].double().mean().item())
+    counts = Store(stages.experiment.store.root).load("counts", record.key)
     assert counts.tensors["adversarial_report_correct"].tolist() == correct.sum(0).tolist()
     assert counts.tensors["ids"].tolist() == ids.tolist()
 
@@ -112,13 +113,13 @@ def test_the_record_agrees_with_a_direct_computation(config):
 def test_low_precision_is_the_attacks_alone(config, tmp_path):
     """What it found is judged in float32, and only such a record answers for such a run."""
     low = config("attack=pgd", "adversary=ste", "precision=bfloat16", root=tmp_path)
-    record, stages = read_record(run(low)), Stages(prepare(low))
+    record, stages = read(run(low)), Stages(prepare(low))
     images, labels = torch.cat([stages.inputs(i, True) for i in range(3)]), stages.images.labels
     ids = stages.images.ids
     model = defend(stages.classifier, stages.defense)
-    runs = record["metrics"]["robust_accuracy"]["runs"]
+    runs = record.metrics["robust_accuracy"].runs
     right = [(model(images, Draw("report", i, ids)).argmax(1) == labels).float().mean() for i in range(runs)]
-    assert record["metrics"]["robust_accuracy"]["mean"] == pytest.approx(torch.stack(right).mean().item())
+    assert record.metrics["robust_accuracy"].mean == pytest.approx(torch.stack(right).mean().item())
     full = Stages(prepare(config("attack=pgd", "adversary=ste", root=tmp_path)))
     assert not torch.equal(full.inputs(0, True), stages.inputs(0, True))
     assert Cache(tmp_path).has(stages.experiment.config)
@@ -136,32 +137,33 @@ def test_select_draws_are_others_than_report_draws(config):
 
 
 def test_a_deterministic_defense_is_judged_once(config):
-    record = read_record(run(config("attack=fgsm", "defense=none", "metric.runs=5")))
-    assert record["metrics"]["robust_accuracy"]["runs"] == 1
-    assert record["metrics"]["robust_accuracy"] == record["metrics"]["undefended_accuracy"]
+    record = read(run(config("attack=fgsm", "defense=none", "metric.runs=5")))
+    assert record.metrics["robust_accuracy"].runs == 1
+    robust, alone = (record.metrics[name] for name in ("robust_accuracy", "undefended_accuracy"))
+    assert replace(robust, title="") == replace(alone, title="")
 
 
 def test_the_default_attack_breaks_the_undefended_digits_classifier(config, tmp_path):
     """At the eps of the embedded default f alone falls under 5 %, with f trained in full."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         settings = compose("config", overrides=["metric.runs=1", f"store.root={tmp_path}"])
-    record = read_record(run(settings))
-    assert record["metrics"]["undefended_accuracy"]["mean"] < 0.05
-    assert record["metrics"]["undefended_natural_accuracy"]["mean"] > 0.95
-    assert record["metrics"]["undefended_accuracy"]["n"] == 360
-    assert record["smoke"] is False
+    record = read(run(settings))
+    assert record.metrics["undefended_accuracy"].mean < 0.05
+    assert record.metrics["undefended_natural_accuracy"].mean > 0.95
+    assert record.metrics["undefended_accuracy"].n == 360
+    assert record.smoke is False
 
 
 def test_the_record_says_where_it_comes_from(config):
-    record = read_record(run(config("attack=autoattack", "dataset.n=8")))
-    provenance = record["provenance"]
-    assert set(provenance["seconds"]) == {"classifier", "adversarial", "evaluation"}
-    assert provenance["libraries"]["torch"] == importlib.metadata.version("torch")
-    assert record["classifier"]["training"]["epochs"] == 8
-    assert len(record["artifacts"]["adversarial"]) == 1
-    assert "running apgd-ce" in record["facts"]["logs"][0]
-    assert 0 <= record["facts"]["violation"] <= 1e-6
-    assert {"autoattack_flags", "robust_accuracy_on_perturbed"} <= set(record["metrics"])
+    record = read(run(config("attack=autoattack", "dataset.n=8")))
+    provenance = record.provenance
+    assert set(provenance.seconds) == {"classifier", "adversarial", "evaluation"}
+    assert provenance.libraries["torch"] == importlib.metadata.version("torch")
+    assert record.classifier["training"]["epochs"] == 8
+    assert len(record.artifacts["adversarial"]) == 1
+    assert "running apgd-ce" in record.facts["logs"][0]
+    assert 0 <= record.facts["violation"] <= 1e-6
+    assert {"autoattack_flags", "robust_accuracy_on_perturbed"} <= set(record.metrics)
 
 
 def test_a_second_run_computes_nothing_and_changes_nothing(config, store):

@@ -1,6 +1,7 @@
 """The report: what it shows comes from records, and smoke runs are no measurements."""
 
 import csv
+import gzip
 import html
 import json
 import re
@@ -9,7 +10,8 @@ import shutil
 from dataclasses import asdict
 
 import pytest
-from conftest import section
+from conftest import QUICK_F, run_cli, section
+from records import record
 
 import vqexp
 from vqexp import results
@@ -17,8 +19,8 @@ from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError
 from vqexp.reports.analysis.gather import Section
 from vqexp.reports.analysis.options import options
+from vqexp.reports.render.origin import origin
 from vqexp.reports.render.report import write
-from vqexp.reports.render.summary import provenance
 from vqexp.reports.spec.figure import figure_path, read_figure
 from vqexp.reports.spec.table import all_tables, load_table, read_table
 
@@ -26,29 +28,46 @@ TABLE = ["-m", "table=vq_table2", "table.only_rows=[RandDisc]"]
 SMALL = ["dataset.n=16", "metric.runs=2", "table.only_columns=[natural,pgd]"]
 
 
-@pytest.fixture
-def store(vqexp, tmp_path, small_cifar10):
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, enlarged_digits):
     """A store with two cells of Table 2, measured on 16 images."""
-    status, out, err = vqexp(*TABLE, *SMALL, *small_cifar10, "scale=cpu")
+    root = tmp_path_factory.mktemp("measured") / "store"
+    status, out, err = run_cli(*TABLE, *SMALL, *QUICK_F, "scale=cpu", store=root, data=enlarged_digits)
     assert (status, err) == (0, "")
     assert "10.82 (0.29)" in out
-    return tmp_path / "store"
+    return root
 
 
-def test_the_report_shows_reported_beside_measured(store, tmp_path):
-    write(store, tmp_path / "results")
-    page = (tmp_path / "results" / "README.md").read_text()
-    records = {record["reported"]["column"]: record for record in results.records(store)}
-    robust = records["pgd"]["metrics"]["robust_accuracy"]
+@pytest.fixture
+def store(measured, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(measured, tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def report(measured, tmp_path_factory):
+    """The folder of its report, beside the audits that are committed."""
+    folder = tmp_path_factory.mktemp("results")
+    committed = CONF.parent / "results"
+    shutil.copytree(committed / "audits", folder / "audits")
+    shutil.copy(committed / "audits.csv", folder)
+    write(measured, folder)
+    return folder
+
+
+def test_the_report_shows_reported_beside_measured(measured, report):
+    page = (report / "README.md").read_text()
+    records = {record.reported.column: record for record in results.records(measured)}
+    robust = records["pgd"].metrics["robust_accuracy"]
     line = next(
         line for line in section(page, "vq_table2") if line.startswith("| RandDisc (s=1, k=25) | pgd")
     )
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[2] == "10.82 (0.29)"
-    assert cells[3].startswith(f"{100 * robust['mean']:.2f}")
-    assert cells[5].strip("*") == f"{100 * robust['mean'] - 10.82:+.2f}"
+    assert cells[3].startswith(f"{100 * robust.mean:.2f}")
+    assert cells[5].strip("*") == f"{100 * robust.mean - 10.82:+.2f}"
     assert cells[8:] == ["2", "16"]
-    low, high = robust["ci95"]
+    low, high = robust.ci95
     assert cells[5].startswith("**") == (not low <= 0.1082 <= high)
     assert "| BS | pgd | 51.67 | quoted |" in page
     assert "| Fast AdvT | eps_0 | 98.63 | the paper's own run, not repeated here |" in page
@@ -56,21 +75,20 @@ def test_the_report_shows_reported_beside_measured(store, tmp_path):
         line for line in section(page, "vq_table2") if line.startswith("| swRD (s=3, k=25) | autoattack")
     )
     assert """'table.only_rows=["swRD (s=3, k=25)"]' 'table.only_columns=[autoattack]' scale=cpu""" in missing
-    with open(tmp_path / "results" / "vq_table2.csv") as file:
+    with open(report / "vq_table2.csv") as file:
         own = [row for row in csv.DictReader(file) if row["own"] == "True"]
     assert {(row["column"], row["metric"]) for row in own} == {
         ("natural", "natural_accuracy"),
         ("pgd", "robust_accuracy"),
     }
     rows = [row for row in own if row["column"] == "pgd"]
-    assert [float(row["mean"]) for row in rows] == pytest.approx([robust["mean"]])
+    assert [float(row["mean"]) for row in rows] == pytest.approx([robust.mean])
     assert float(rows[0]["reported"]) == pytest.approx(0.1082)
-    assert rows[0]["key"] == records["pgd"]["key"]
+    assert rows[0]["key"] == records["pgd"].key
 
 
-def test_the_page_stands_alone_and_leads_with_the_claims(store, tmp_path):
-    write(store, tmp_path / "results")
-    page = (tmp_path / "results" / "index.html").read_text()
+def test_the_page_stands_alone_and_leads_with_the_claims(report):
+    page = (report / "index.html").read_text()
     assert not re.search(r"""(src|href)=["']?(http|//|[\w./]+\.(png|css|js))""", page)
     places = [page.index(text) for text in ("What the papers claim", "Not measured: ", "<h2>Tables")]
     assert places == sorted(places)
@@ -81,16 +99,9 @@ def test_the_page_stands_alone_and_leads_with_the_claims(store, tmp_path):
     assert re.search(r'title="95 % interval \[.*\]; n 16, runs 2', row)
 
 
-def test_it_says_the_finding_first_and_checks_of_ours_apart(store, tmp_path):
+def test_it_says_the_finding_first_and_checks_of_ours_apart(report):
     """The three defenses, from the audits that an earlier report left; then the papers' claims; then ours."""
-    folder = tmp_path / "results"
-    (folder / "audits").mkdir(parents=True)
-    committed = CONF.parent / "results"
-    for path in committed.glob("audits/*.md"):
-        shutil.copy(path, folder / "audits")
-    shutil.copy(committed / "audits.csv", folder)
-    write(store, folder)
-    page, shown = (folder / "README.md").read_text(), (folder / "index.html").read_text()
+    page, shown = (report / "README.md").read_text(), (report / "index.html").read_text()
     for defense, reported in (("pRD", "61.2"), ("RandDisc", "27.2"), ("swRD", "68.4")):
         (line,) = [line for line in page.splitlines()[:8] if line.startswith(f"- **{defense}** (")]
         assert f"-> {reported} %" in line.split("Reported: ")[1]
@@ -112,19 +123,15 @@ def test_it_says_the_finding_first_and_checks_of_ours_apart(store, tmp_path):
 def test_provenance_names_the_versions_of_stages():
     """Those of records that know them; several where they differ."""
 
-    def record(**more):
-        known = {"commit": "a" * 12, "dirty": False, "device": "cpu", "libraries": {"torch": "2"}}
-        return {"provenance": {**known, "date": "2026-01-01T00:00", **more}, "facts": {}}
-
-    old = provenance([record()])
+    old = origin([record()])
     assert old.startswith("Commit aaaaaaaaaa; cpu; torch 2")
-    new = provenance([record(version="0.2.0", versions={"metric": n, "attack": 3}) for n in (1, 2)])
+    told = [{"version": "0.2.0", "versions": {"metric": n, "attack": 3}} for n in (1, 2)]
+    new = origin([record(provenance=each) for each in told])
     assert "; vqexp 0.2.0; stages attack 3, metric 1 and 2; cpu;" in new
 
 
-def test_a_missing_cell_shows_a_command_that_fills_it(store, vqexp, tmp_path):
-    write(store, tmp_path / "results")
-    page = (tmp_path / "results" / "index.html").read_text()
+def test_a_missing_cell_shows_a_command_that_fills_it(report, vqexp):
+    page = (report / "index.html").read_text()
     row = re.search(r"<tr><th>swRD \(s=3, k=70\)</th>.*?</tr>", page, re.S).group()
     command = shlex.split(html.unescape(re.findall("<code>(.*?)</code>", row)[1]))
     assert command[:2] == ["python", "run.py"]
@@ -134,9 +141,8 @@ def test_a_missing_cell_shows_a_command_that_fills_it(store, vqexp, tmp_path):
     assert "0 of 1 cells" in out
 
 
-def test_latex_has_every_row_and_column(store, tmp_path):
-    write(store, tmp_path / "results")
-    text = (tmp_path / "results" / "tables" / "vq_table2.tex").read_text()
+def test_latex_has_every_row_and_column(report):
+    text = (report / "tables" / "vq_table2.tex").read_text()
     lines = text.splitlines()
     widths = {line.count("&") for line in lines if line.endswith("\\\\")}
     assert widths == {3}
@@ -164,7 +170,9 @@ def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path, small
     assert vqexp(*audit, f"table.only_rows={json.dumps(rows)}")[0] == 0
     write(store, folder)
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert str(tmp_path) not in json.dumps(results.records(folder / "records.jsonl.gz"))
+    kept = gzip.decompress((folder / "records.jsonl.gz").read_bytes()).decode()
+    assert kept
+    assert str(tmp_path) not in kept
 
     # the same from no store at all, but for the figures' dates
     write(tmp_path / "none", folder)
@@ -180,8 +188,8 @@ def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path, small
     page = (folder / "README.md").read_text()
     lines = [line for line in section(page, "vq_table2") if line.startswith("| RandDisc (s=1, k=25) |")]
     assert [line.split(" | ")[-1] for line in lines if "python" not in line] == ["16 |", "24 |"]
-    kept = [path for path in first if path.parent.name == "audits" and path.suffix == ".md"]
-    assert [path.read_bytes() for path in kept] == [first[path] for path in kept] != []
+    pages = [path for path in first if path.parent.name == "audits" and path.suffix == ".md"]
+    assert [path.read_bytes() for path in pages] == [first[path] for path in pages] != []
     assert len(results.load(folder / "records.jsonl.gz")) == 2
 
 
@@ -194,7 +202,7 @@ def test_the_command_names_the_recipe_of_an_f_trained_beside_a_given_one():
         {"_target_": "f", "training": recipe, "data": [500, 0, ""]},
     )
     records = {
-        (name, "pgd"): {"config": config, "classifier": identity, "overrides": []}
+        (name, "pgd"): record(config, classifier=identity)
         for name, identity in zip(("RandDisc (s=1, k=25)", "pRD (s=2, k=25)"), identities, strict=True)
     }
     section = Section(("f, checkpoint 0123", "f, trained"), records, frozenset(records))
@@ -207,8 +215,7 @@ def test_the_command_names_the_recipe_of_an_f_trained_beside_a_given_one():
 
 def test_smoke_runs_are_refused_as_measurements(store, tmp_path):
     for path in (store / "records").glob("*.json"):
-        record = json.loads(path.read_text())
-        path.write_text(json.dumps({**record, "smoke": True}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "smoke": True}))
     with pytest.raises(ConfigError, match="no records"):
         write(store, tmp_path / "results")
 

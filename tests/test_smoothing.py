@@ -10,27 +10,28 @@ from vqexp.certificates import certify
 from vqexp.core.errors import ConfigError
 from vqexp.core.store import Store
 from vqexp.defenses import AdditiveNoise
+from vqexp.pipeline import read, run
 from vqexp.pipeline.experiment import prepare
-from vqexp.pipeline.run import read_record, run
 
 NOISE = ("defense=additive_noise", "defense.sigma=0.2", "metric=smoothing", "attack=none", "metric.draws=200")
 
 
 def test_a_run_certifies_from_disjoint_draws(config, store):
-    record = read_record(run(config(*NOISE, "metric.radii=[0,0.2]")))
-    found = record["metrics"]
-    at = [found[f"renyi_at_{radius}"]["mean"] for radius in ("0", "0.2")]
+    record = read(run(config(*NOISE, "metric.radii=[0,0.2]")))
+    found = record.metrics
+    at = [found[f"renyi_at_{radius}"].mean for radius in ("0", "0.2")]
     assert 1 >= at[0] >= at[1] > 0
-    assert found["cohen_at_0.2"]["mean"] >= found["renyi_at_0.2"]["mean"] >= found["pixeldp_at_0.2"]["mean"]
-    assert found["renyi_at_0_times_095"]["mean"] == pytest.approx(0.95 * at[0])
-    assert found["vote_accuracy"]["mean"] >= at[0]
-    counts = Store(store).load("counts", record["key"]).tensors
+    assert found["cohen_at_0.2"].mean >= found["renyi_at_0.2"].mean >= found["pixeldp_at_0.2"].mean
+    assert found["renyi_at_0_times_095"].mean == pytest.approx(0.95 * at[0])
+    assert found["vote_accuracy"].mean >= at[0]
+    assert found["renyi_at_0.2"].title == "renyi: certified accuracy, l2 radius 0.2"
+    counts = Store(store).load("counts", record.key).tensors
     assert counts["votes"].sum(1).eq(200).all()
     assert counts["guesses"].sum(1).eq(100).all()
-    assert "100 others name the label" in record["facts"]["note"]
-    same = read_record(run(config(*NOISE, "metric.guess_draws=0")))
-    assert set(same["artifacts"]["votes"]) < set(record["artifacts"]["votes"])  # the same votes serve
-    assert "the same draws name the label" in same["facts"]["note"]
+    assert "100 others name the label" in record.facts["note"]
+    same = read(run(config(*NOISE, "metric.guess_draws=0")))
+    assert set(same.artifacts["votes"]) < set(record.artifacts["votes"])  # the same votes serve
+    assert "the same draws name the label" in same.facts["note"]
 
 
 @pytest.mark.parametrize(

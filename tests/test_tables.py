@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from records import estimate, record
 
 from vqexp import results
 from vqexp.classifiers import robustbench
@@ -15,11 +17,15 @@ from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.core.errors import ConfigError, MissingError
 from vqexp.papers.vq.schematic import DISJOINT, OVERLAPPING, patch_corners
 from vqexp.pipeline import prepare
-from vqexp.reports.analysis.claims import CHECKS, judge
 from vqexp.reports.analysis.gather import figure_points, reported_points
+from vqexp.reports.analysis.judge import judge
 from vqexp.reports.analysis.points import Point
+from vqexp.reports.render.terminal import print_preview
 from vqexp.reports.spec.choices import read_settings
+from vqexp.reports.spec.claims import CHECKS, Claim
 from vqexp.reports.spec.figure import all_figures, figure_path, load_figure
+from vqexp.reports.spec.made_for import made_for
+from vqexp.reports.spec.settings import from_overrides, to_overrides
 from vqexp.reports.spec.table import all_tables
 from vqexp.reports.sweep.end import finish
 from vqexp.reports.sweep.plan import make_plan
@@ -94,16 +100,16 @@ def test_reported_values_as_the_papers_print_them():
 
 def test_every_cell_composes_as_it_is():
     """Every pair of a choice and a setting that a cell has is in one of those composed here."""
-    cells = {tuple(cell.settings): cell for name in PAPER for cell in ALL[name].cells()}
+    cells = {tuple(to_overrides(cell.settings)): cell for name in PAPER for cell in ALL[name].cells()}
     for key in cover(cells):
-        config = resolved(composed([*cells[key].overrides, "scale=paper"]))
-        assert config["reported"]["row"] == cells[key].row
+        config = resolved(composed([*cells[key].overrides(), "scale=paper"]))
+        assert made_for(config["cell"]) == cells[key].made_for
         assert f"dataset={config['dataset']['name']}" in key
 
 
 def test_every_cell_is_good_at_smoke_scale(tmp_path):
     """Every pair of overrides is in one of those prepared here."""
-    jobs = {tuple(smoke(cell.settings)) for name in PAPER for cell in ALL[name].cells()}
+    jobs = {tuple(to_overrides(smoke(cell.settings))) for name in PAPER for cell in ALL[name].cells()}
     for job in cover(jobs):
         prepare(composed([*job, "scale=smoke", f"store.root={tmp_path}"]), check_store=False)
 
@@ -113,8 +119,8 @@ def test_smoke_keeps_what_a_cell_is_about():
     kept += " attack=pgd metric=certified"
     replaced = "dataset=imagenet dataset.size=224 classifier=robustbench classifier.name=A defense.s=3"
     replaced += " defense.k=70 attack.eps=0.1 attack.batch_size=32 metric.draws=1000"
-    found = smoke([*replaced.split(), *kept.split()])
-    assert found == [*kept.split(), "dataset=digits", "classifier=small_cnn"]
+    found = smoke(from_overrides([*replaced.split(), *kept.split()]))
+    assert found == from_overrides([*kept.split(), "dataset=digits", "classifier=small_cnn"])
 
 
 # plans
@@ -123,16 +129,16 @@ def test_smoke_keeps_what_a_cell_is_about():
 @pytest.mark.parametrize(
     ("table", "own"),
     [
-        (TABLES["vq_table2"], "classifier=robustbench"),
-        (FIGURES["arxiv_figure8"].table, "training=quantized"),
+        (TABLES["vq_table2"], ("classifier", "robustbench")),
+        (FIGURES["arxiv_figure8"].table, ("training", "quantized")),
     ],
 )
 def test_a_row_with_a_classifier_of_its_own_keeps_it(table, own):
     plan = make_plan([table], ["classifier.checkpoint=F", "scale=cpu"], smoke_test=False)
-    kept = {own in cell.settings for _, cell, _ in plan.places}
+    kept = {own in cell.settings.items() for _, cell, _ in plan.places}
     assert kept == {True, False}
     for _, cell, job in plan.places:
-        assert ("classifier.checkpoint=F" in plan.jobs[job]) != (own in cell.settings)
+        assert ("classifier.checkpoint=F" in plan.jobs[job]) != (own in cell.settings.items())
         assert "scale=cpu" in plan.jobs[job]
 
 
@@ -142,7 +148,7 @@ def test_a_plan_without_some_jobs_keeps_the_others_cells():
     assert left.jobs == [job for number, job in enumerate(plan.jobs) if number not in (0, 2)]
     for table, cell, job in left.places:
         assert (table, cell) in [(t, c) for t, c, _ in plan.places]
-        assert left.jobs[job][: len(cell.overrides)] == cell.overrides
+        assert left.jobs[job] == cell.overrides()
 
 
 def test_a_figure_of_other_figures_runs_their_cells():
@@ -156,6 +162,8 @@ def test_a_figure_of_other_figures_runs_their_cells():
         ({"kind": "bars"}, "lines, tradeoff, pictures, schematic"),
         ({"kind": "lines"}, "nothing to draw"),
         ({"kind": "schematic", "reported": {"a": {}}}, "rows that do not exist: a"),
+        ({"kind": "schematic"}, "a schematic needs a `drawing`"),
+        ({"kind": "lines", "drawing": {"_target_": "a.draw"}}, "and nothing else has one"),
     ],
 )
 def test_a_wrong_figure_is_refused(settings, message):
@@ -215,6 +223,16 @@ def test_one_table_or_figure_at_a_time_and_dry_run_is_a_flag(vqexp):
         assert (status, err) == (2, "vqexp: dry_run is 'no'; it must be true or false\n")
 
 
+def test_a_preview_says_what_is_not_run(capsys):
+    table = TABLES["arxiv_table3"]
+    print_preview(table, {(cell.row, cell.column): "missing" for cell in table.cells()})
+    lines = capsys.readouterr().out.splitlines()
+    own = [line for line in lines if "TRADES" in line]
+    assert own
+    assert all("the paper's own run, not repeated here" in line for line in own)
+    assert f"0 of {len(table.cells())} cells cached" in lines
+
+
 # claims
 
 
@@ -223,8 +241,8 @@ def point(series, x, value, column="robust", half=1.0, panel="A", n=100):
 
 
 def verdict(check, points, of, than=None, **more):
-    claim = {"text": "t", "place": "p", "check": check, "of": of, **more}
-    return judge(claim | ({"than": than} if than else {}), "own", {"own": points})
+    claim = Claim(text="t", place="p", check=check, of=of, than=than, **more)
+    return judge(claim, "own", {"own": points})
 
 
 LOW, HIGH = [point("low", x, x) for x in (1, 2, 3)], [point("high", x, 10 + x) for x in (1, 2, 3)]
@@ -342,10 +360,10 @@ def test_a_claim_names_the_worst_comparison_and_how_many_images():
 
 def test_points_of_another_table_and_of_the_last_x():
     points = {"own": LOW, "other": HIGH}
-    claim = {"text": "", "place": "", "check": "larger_everywhere", "of": {"x": "max"}}
+    claim = Claim(text="", place="", check="larger_everywhere", of={"x": "max"})
     than = {"table": "other", "series": "high"}
-    assert judge({**claim, "than": than}, "own", points).total == 1
-    assert judge({**claim, "than": {**than, "x": "min"}}, "own", points).held is False
+    assert judge(replace(claim, than=than), "own", points).total == 1
+    assert judge(replace(claim, than={**than, "x": "min"}), "own", points).held is False
 
 
 def test_every_claim_is_well_formed():
@@ -359,9 +377,9 @@ def test_every_claim_is_well_formed():
     }
     points |= {name: figure_points(figure, points) for name, figure in FIGURES.items()}
     for name, claim in claims:
-        assert claim["check"] in CHECKS
+        assert claim.check in CHECKS
         found = judge(claim, name, points)
-        assert found.total > 0 or claim["check"] == "larger_somewhere", (name, claim["text"])
+        assert found.total > 0 or claim.check == "larger_somewhere", (name, claim.text)
 
 
 def test_what_the_papers_say_against_their_own_numbers():
@@ -369,7 +387,7 @@ def test_what_the_papers_say_against_their_own_numbers():
     points |= {name: figure_points(figure, points) for name, figure in FIGURES.items()}
     claims = [(name, claim) for name, table in TABLES.items() for claim in table.claims]
     claims += [(name, claim) for name, figure in FIGURES.items() for claim in figure.claims]
-    broken = {(name, claim["text"]) for name, claim in claims if judge(claim, name, points).held is False}
+    broken = {(name, claim.text) for name, claim in claims if judge(claim, name, points).held is False}
     assert {
         ("vq_table5", "PGD that knows RandDisc (STE) is at least as strong as PGD that ignores it"),
         (
@@ -432,13 +450,10 @@ def test_a_figure_of_pictures_at_smoke_scale(vqexp, tmp_path):
 def test_a_part_of_a_figure_is_not_drawn_in_the_place_of_the_whole(tmp_path, chosen, folder):
     settings = read_settings(figure_path("arxiv_figure4"))
     figure = load_figure({**settings, "only_rows": chosen, "only_columns": None})
-    estimate = {"mean": 0.5, "std": 0.0, "runs": 1, "n": 8, "ci95": [0.2, 0.8]}
-    record = tmp_path / "record.json"
-    metrics = dict.fromkeys(("natural_accuracy", "robust_accuracy"), estimate)
-    record.write_text(
-        json.dumps({"key": "0123", "config": {"defense": {"_target_": "a.D"}}, "metrics": metrics})
-    )
-    places = [(table, cell, str(record)) for table in figure.tables for cell in table.cells()]
+    path = tmp_path / "record.json"
+    metrics = dict.fromkeys(("natural_accuracy", "robust_accuracy"), estimate())
+    path.write_text(json.dumps(record(metrics=metrics).plain()))
+    places = [(table, cell, str(path)) for table in figure.tables for cell in table.cells()]
     finish(figure.tables, figure, places, tmp_path, smoke=False)
     drawn = {path.relative_to(tmp_path / "figures") for path in tmp_path.rglob("*.png")}
     assert drawn == {Path(folder) / "arxiv_figure4.png"}
@@ -477,7 +492,7 @@ def test_the_zoo_says_what_is_missing():
 
 def test_a_config_keeps_its_record_key_beside_tables(vqexp, tmp_path):
     """Settings of sweeps do not enter the key of a run."""
-    from vqexp.pipeline.record import settings_that_matter
+    from vqexp.pipeline.write import settings_that_matter
 
     config = resolved(composed(["scale=smoke"]))
     assert not {"table", "figure", "dry_run", "store"} & set(settings_that_matter(config))

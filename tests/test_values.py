@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 from conftest import section
+from records import estimate, record
 
 from vqexp import results
 from vqexp.reports.analysis.values import command_of_missing, grids, images
@@ -57,9 +58,9 @@ def test_how_many_images():
     (grid,) = grids(FIGURES["arxiv_figure1"].table)
     first, second = grid.cells[:2]
     assert images(grid, {}) == ""
-    records = {place(first): {"metrics": {first.metric: {"n": 500, "runs": 3}}}}
+    records = {place(first): record(metrics={first.metric: estimate(n=500, runs=3)})}
     assert images(grid, records) == "n 500, runs 3"
-    records[place(second)] = {"metrics": {second.metric: {"n": 456, "runs": 3}}}
+    records[place(second)] = record(metrics={second.metric: estimate(n=456, runs=3)})
     assert images(grid, records) == "n 456 to 500, runs 3"
 
 
@@ -69,16 +70,16 @@ def test_the_report_has_the_numbers_of_a_figure(vqexp, tmp_path, small_cifar10):
     status, _, err = vqexp(*command, "scale=cpu", "dataset.n=16", "metric.runs=2")
     assert (status, err) == (0, "")
     write(tmp_path / "store", tmp_path / "results")
-    records = {r["reported"]["column"]: r["metrics"] for r in results.records(tmp_path / "store")}
+    records = {r.reported.column: r.metrics for r in results.records(tmp_path / "store")}
     page = (tmp_path / "results" / "README.md").read_text()
     own = section(page, "arxiv_figure1")
     (line,) = [line for line in own if line.startswith("| CIFAR-10, swRD | ")]
     psnr, ssim, attacked, _ = [text.strip() for text in line.split("|")[2:-1]]
-    assert psnr.startswith(f"{records['psnr']['psnr_defended']['mean']:.4g} (")
+    assert psnr.startswith(f"{records['psnr']['psnr_defended'].mean:.4g} (")
     assert psnr.endswith("]")
-    assert attacked.startswith(f"{records['psnr attacked']['psnr_undefended']['mean']:.4g} dB [")
+    assert attacked.startswith(f"{records['psnr attacked']['psnr_undefended'].mean:.4g} dB [")
     # of the same run as psnr
-    assert ssim.startswith(f"{records['psnr']['ssim_defended']['mean']:.4g} (")
+    assert ssim.startswith(f"{records['psnr']['ssim_defended'].mean:.4g} (")
     shown = (tmp_path / "results" / "index.html").read_text()
     assert f"<td>{psnr.split(' [')[0]}<span" in shown
     told = next(

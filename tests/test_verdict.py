@@ -1,11 +1,13 @@
 """The verdict of an audit: each rule at its edge, and what it rests on."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+from records import estimate, record
 
-from vqexp.audits.evidence import Check, Finding, evidence
+from vqexp.audits.checks import Check, Finding, attack_checks
 from vqexp.audits.result import AuditResult
 from vqexp.audits.standing import headline, standing
 from vqexp.audits.verdict import RULES, Standing, attacker, opening, rules, surely_below, trust, verdict_of
@@ -111,22 +113,17 @@ def member(rights, margin):
 
 def result(white, oblivious, missing=(), reported_eps=0.2):
     """An audit of pRD on digits with three rows."""
-    config = {
-        "dataset": {"name": "digits", "num_classes": 10},
-        "preset": {"eps": reported_eps},
-        "defense": {"_target_": "vqexp.defenses.PRD", "s": 2, "k": 4},
-    }
-    natural = {"mean": 0.9, "std": 0.0, "runs": 1, "n": len(white), "ci95": [0.8, 0.95]}
-    record = {"config": config, "metrics": {"natural_accuracy": natural}}
+    natural = estimate(0.9, len(white), ci95=(0.8, 0.95))
+    found = record({"preset": {"eps": reported_eps}}, metrics={"natural_accuracy": natural})
     clean = member([True] * len(white), 1)
     findings = {
-        "no attack": Finding("natural", record, None, clean),
-        "PGD that ignores the defense": Finding("oblivious", record, member(oblivious, 0), clean),
-        "PGD, margin": Finding("white_box", record, member(white, -1), clean),
+        "no attack": Finding("natural", found, None, clean),
+        "PGD that ignores the defense": Finding("oblivious", found, member(oblivious, 0), clean),
+        "PGD, margin": Finding("white_box", found, member(white, -1), clean),
     }
     counted = list(findings)[1:]
     worst = worst_case([findings[label].member for label in counted])
-    return AuditResult(findings, counted, worst, evidence(findings, counted, worst), {}, list(missing))
+    return AuditResult(findings, counted, worst, attack_checks(findings, counted, worst), {}, list(missing))
 
 
 def test_what_an_audit_stands_on():
@@ -151,11 +148,9 @@ def test_the_page_opens_with_the_verdict_and_its_rule():
 
 
 def gradients(zero):
-    estimate = {"mean": zero, "std": 0.0, "runs": 1, "n": 10, "ci95": [0, 1]}
-    none = {**estimate, "mean": 0.0}
-    metrics = {"natural_gradient_all_zero": estimate, "natural_gradient_not_finite": none}
-    metrics |= {"natural_gradient_norm": none, "natural_gradient_cosine": {**none, "mean": None}}
-    return Finding("gradients", {"metrics": metrics}, None, None)
+    metrics = {"natural_gradient_all_zero": estimate(zero), "natural_gradient_not_finite": estimate(0.0)}
+    metrics |= {"natural_gradient_norm": estimate(0.0), "natural_gradient_cosine": estimate(math.nan)}
+    return Finding("gradients", record(metrics=metrics), None, None)
 
 
 def test_a_zero_gradient_weakens_only_an_attack_that_has_no_other():
@@ -163,11 +158,11 @@ def test_a_zero_gradient_weakens_only_an_attack_that_has_no_other():
         "gradients: true gradient": gradients(1.0),
         "gradients: the gradient that attacks follow": gradients(0.0),
     }
-    first, second = evidence(both, [], None)
+    first, second = attack_checks(both, [], None)
     assert (first.holds, first.weak, first.masking) == (False, False, True)
     assert first.found == "the true gradient is zero on 100 % of images"
     assert second.holds
-    (alone,) = evidence({"gradients: true gradient": gradients(0.125)}, [], None)
+    (alone,) = attack_checks({"gradients: true gradient": gradients(0.125)}, [], None)
     assert (alone.holds, alone.weak) == (False, True)
     assert alone.found == "the true gradient is zero on 12.5 % of images"
 
@@ -175,8 +170,8 @@ def test_a_zero_gradient_weakens_only_an_attack_that_has_no_other():
 def noise(takes, attack_takes, n=200):
     """The check on noise where it and the attack take so many of n images, all of them right without."""
     rights = [[False] * taken + [True] * (n - taken) for taken in (takes, attack_takes)]
-    finding = Finding("noise", {}, member(rights[0], 0), member([True] * n, 1))
-    (check,) = evidence({"random noise": finding}, [], worst_case([member(rights[1], -1)]))
+    finding = Finding("noise", record(), member(rights[0], 0), member([True] * n, 1))
+    (check,) = attack_checks({"random noise": finding}, [], worst_case([member(rights[1], -1)]))
     return check
 
 

@@ -57,15 +57,16 @@ def _preview(config: DictConfig) -> None:
 def _run(config: DictConfig, group: str | None, overrides: list[str]) -> str:
     import torch
 
-    from vqexp.pipeline import read_record, run
+    from vqexp.pipeline import read, run
     from vqexp.reports.render.summary import print_summary
+    from vqexp.reports.spec.made_for import made_for
 
     try:
-        path = run(config, group, overrides)
+        path = run(config, group, overrides, made_for(config.cell))
     except torch.OutOfMemoryError as error:
         lower = "lower attack.batch_size or defense.memory_limit, or use device=cpu"
         raise WorkError(f"out of GPU memory; {lower}") from error
-    print_summary(read_record(path), path)
+    print_summary(read(path), path)
     return str(path)
 
 

@@ -1,1 +1,1 @@
-"""The audit of a defense: members, evidence, verdict."""
+"""The audit of a defense: its rows, the worst case over them, attack checks, verdict."""

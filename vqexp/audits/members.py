@@ -1,12 +1,14 @@
-"""The audit of a defense: its members, curves and gradient diagnostics as rows of a table."""
+"""What an audit is: a table whose rows are attacks, curves and gradient diagnostics on one defense."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from itertools import product
 from typing import Any
 
+from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.claims import load_claims
 from vqexp.reports.spec.shape import check_shape
-from vqexp.reports.spec.table import Cell, Table, check_parts
+from vqexp.reports.spec.table import Table, check_parts
 
 KINDS = ("white_box", "oblivious", "transfer", "black_box")  # whose worst case counts
 CURVES = {
@@ -34,7 +36,7 @@ class Audit(Table):
     without: list[str] = field(default_factory=list)
 
     def all_rows(self) -> list[dict[str, Any]]:
-        """Members, curves and gradients alike: label, kind, adversaries, overrides."""
+        """Returns all rows, of members, curves and gradients: label, kind, adversaries, overrides."""
         rows = []
         for row in self.rows:
             own = [*self.judged, *(self.strong if row.get("strong") else []), *row.get("overrides", [])]
@@ -59,7 +61,7 @@ class Audit(Table):
         return rows
 
     def attempts(self) -> list[list[Cell]]:
-        """The choices of every row that is asked for."""
+        """Returns the candidate cells of each row that is to be run."""
         return [choices for choices in self.choices() if self._asked(choices[0].row)]
 
     def _asked(self, label: str) -> bool:
@@ -67,7 +69,7 @@ class Audit(Table):
         return wanted and not any(part in label for part in self.without)
 
     def choices(self) -> list[list[Cell]]:
-        """For every row a cell for each of its adversaries, in order."""
+        """Returns for each row one candidate cell per adversary, the preferred one first."""
         column = self.columns["robust"]
         found = []
         for row in self.all_rows():
@@ -81,14 +83,14 @@ class Audit(Table):
         return found
 
     def kinds(self) -> dict[str, str]:
-        """label -> kind of every row."""
+        """Returns the kind of each row, by label."""
         return {row["label"]: row["kind"] for row in self.all_rows()}
 
 
 def load_audit(settings: Mapping[str, Any]) -> Audit:
-    """An audit from its config; raises `ConfigError` for a row that does not exist."""
+    """Returns the audit that a config describes; raises `ConfigError` for a row that does not exist."""
     check_shape("table", settings, [each.name for each in fields(Audit)])
-    audit = Audit(**settings)
+    audit = Audit(**{**settings, "claims": load_claims("table", settings.get("claims") or ())})
     check_parts("table.only_rows", audit.only_rows or (), audit.kinds())
     check_parts("table.without", audit.without, audit.kinds())
     return audit

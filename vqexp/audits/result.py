@@ -1,25 +1,27 @@
-"""From the records of an audit's rows to what they say together."""
+"""Reading an audit: from the records of its rows to the worst case and the attack checks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vqexp.audits.evidence import Check, Finding, evidence
+from vqexp.audits.checks import Check, Finding, attack_checks
 from vqexp.audits.members import KINDS, Audit
 from vqexp.audits.sense import senseless
 from vqexp.core.errors import WorkError
 from vqexp.core.keys import key_of
 from vqexp.core.store import Store
 from vqexp.metrics import Member, WorstCase, worst_case
+from vqexp.pipeline.record import Record
 from vqexp.reports.spec.fill import is_row
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """findings: rows by label; counted: labels of the worst case's members; worst: None without any.
+    """What the rows of an audit found.
 
-    left_out: rows that make no sense for the defense, with the reason. missing: those that do, and have no
-    record.
+    findings: rows by label. counted: labels of the rows that make up the worst case. worst: None if there
+    are none. left_out: rows that make no sense for the defense, with the reason. missing: rows that do make
+    sense but have no record.
     """
 
     findings: Mapping[str, Finding]
@@ -31,16 +33,16 @@ class AuditResult:
 
     @property
     def rows(self) -> tuple[int, int]:
-        """How many rows have a record, and how many make sense for the defense."""
+        """Returns how many rows have a record, and how many make sense for the defense."""
         return len(self.findings), len(self.findings) + len(self.missing)
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The settings that all rows share, of defense and dataset, are in that of any."""
-        return next(iter(self.findings.values())).record["config"]
+        """A config whose defense and dataset are those of all rows."""
+        return next(iter(self.findings.values())).record.config
 
     def shares(self) -> dict[str, int]:
-        """label -> images on which a member of the worst case is the strongest."""
+        """Returns for each row of the worst case, by label, on how many images it is the strongest."""
         if self.worst is None:
             return {}
         counts = self.worst.chosen.bincount(minlength=len(self.counted)).tolist()
@@ -48,11 +50,12 @@ class AuditResult:
 
 
 def read_audit(
-    audit: Audit, records: Mapping[str, Mapping[str, Any]], store: Store, left_out: Mapping[str, str]
+    audit: Audit, records: Mapping[str, Record], store: Store, left_out: Mapping[str, str]
 ) -> AuditResult:
-    """From the records of its rows, by label; raises `WorkError` if a record's counts have gone.
+    """Returns what the records, by label of their row, show together.
 
-    left_out: rows that are known to make no sense, with the reason; of the others each is asked.
+    left_out: rows that are known to make no sense, with the reason; the other rows are examined here.
+    Raises `WorkError` if the counts of a record have gone.
     """
     kinds = audit.kinds()
     findings = {
@@ -61,42 +64,43 @@ def read_audit(
     counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
     members = [member for label in counted if (member := findings[label].member)]
     worst = worst_case(members) if members else None
-    config = next(iter(records.values()))["config"]
+    config = next(iter(records.values())).config
     refused = {**senseless(audit, config["defense"], config["dataset"]["num_classes"]), **left_out}
     return AuditResult(
         findings,
         counted,
         worst,
-        evidence(findings, counted, worst),
+        attack_checks(findings, counted, worst),
         {label: refused[label] for label in kinds if label in refused and label not in records},
         [label for label in kinds if label not in refused and label not in records],
     )
 
 
-def _members_of(record: Mapping[str, Any], store: Store) -> list[Member | None]:
-    """What is known of the record's images attacked, and not attacked."""
-    artifact = store.load("counts", record["key"])
+def _members_of(record: Record, store: Store) -> list[Member | None]:
+    """Returns the record's outcomes on attacked and on clean images, None where it has none."""
+    artifact = store.load("counts", record.key)
     if artifact is None:
-        raise WorkError(f"{store.path('counts', record['key'])} has gone; run the audit again")
+        raise WorkError(f"{store.path('counts', record.key)} has gone; run the audit again")
     return [
         Member.from_counts(artifact.tensors, kind) if f"{kind}_report_outcomes" in artifact.tensors else None
         for kind in ("adversarial", "natural")
     ]
 
 
-def all_audits(audit: Audit, records: Sequence[Mapping[str, Any]], store: Store) -> dict[str, AuditResult]:
-    """name -> result for every (dataset, eps, classifier, defense) that was audited."""
-    groups: dict[str, dict[str, Mapping[str, Any]]] = {}
+def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[str, AuditResult]:
+    """Returns, by name, the result for each audited combination of dataset, eps, classifier and defense."""
+    groups: dict[str, dict[str, Record]] = {}
     choices = {cells[0].row: cells for cells in audit.attempts()}
     for record in records:
-        if not record["reported"] or record["reported"]["table"] != audit.name:
+        if record.reported is None or record.reported.table != audit.name:
             continue
-        if not any(is_row(cell.settings, record) for cell in choices.get(record["reported"]["row"], ())):
+        label = record.reported.row
+        if not any(is_row(cell.settings, record) for cell in choices.get(label, ())):
             continue
-        dataset, defense = record["config"]["dataset"], record["config"]["defense"]
-        about = key_of(dataset["name"], record["config"]["preset"]["eps"], record["classifier"], defense)
+        dataset, defense = record.config["dataset"], record.config["defense"]
+        about = key_of(dataset["name"], record.config["preset"]["eps"], record.classifier, defense)
         name = f"{dataset['name']}-{defense['_target_'].rsplit('.', 1)[-1].lower()}-{about[:6]}"
-        rows, label = groups.setdefault(name, {}), record["reported"]["row"]
+        rows = groups.setdefault(name, {})
         if label not in rows or _weight(record) > _weight(rows[label]):
             rows[label] = record
     labels = audit.kinds()
@@ -106,5 +110,5 @@ def all_audits(audit: Audit, records: Sequence[Mapping[str, Any]], store: Store)
     }
 
 
-def _weight(record: Mapping[str, Any]) -> tuple[int, str]:
-    return record["config"]["dataset"]["n"] or 10**9, record["provenance"]["date"]
+def _weight(record: Record) -> tuple[int, str]:
+    return record.config["dataset"]["n"] or 10**9, record.provenance.date

@@ -1,4 +1,4 @@
-"""Which rows of an audit make sense for a defense: each row's attacker and attack are asked."""
+"""Finds the rows of an audit that make no sense for a defense, by the checks of attacker and attack."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -15,14 +15,15 @@ from vqexp.core.components import build
 from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import Defense, adapted
+from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.choices import read_settings
-from vqexp.reports.spec.table import Cell
+from vqexp.reports.spec.settings import group_of
 
 
 def senseless(audit: Audit, defense: Mapping[str, Any], num_classes: int) -> dict[str, str]:
-    """label -> reason, for the rows of which no adversary makes sense; defense: its settings.
+    """Returns, by label, why a row makes no sense: none of its adversaries fits the defense.
 
-    Nothing where the defense cannot be built here, as one of a package that is not installed.
+    defense: its settings. If it cannot be built here, because its package is missing, no row is refused.
     """
     try:
         built = adapted(build("defense", defense))
@@ -35,9 +36,13 @@ def senseless(audit: Audit, defense: Mapping[str, Any], num_classes: int) -> dic
 
 
 def _reason(cell: Cell, defense: Defense, num_classes: int) -> str:
-    """Why the cell makes no sense for the defense; nothing if it does."""
-    names = ("adversary=", "adversary.", "attack=")
-    adversary, attack = _attacker(tuple(text for text in cell.settings if text.startswith(names)))
+    """Returns why the cell makes no sense for the defense; an empty text if it does."""
+    told = {
+        name: value
+        for name, value in cell.settings.items()
+        if name == "attack" or group_of(name) == "adversary"
+    }
+    adversary, attack = _attacker(tuple(told.items()))
     try:
         adversary.check(defense)
         attack.check(adversary, defense, num_classes)
@@ -47,23 +52,24 @@ def _reason(cell: Cell, defense: Defense, num_classes: int) -> str:
 
 
 @cache
-def _attacker(overrides: tuple[str, ...]) -> tuple[Adversary, Attack]:
-    """The adversary and the attack that the overrides choose, put into the default config.
+def _attacker(settings: tuple[tuple[str, Any], ...]) -> tuple[Adversary, Attack]:
+    """Builds the adversary and the attack that the settings choose.
 
-    Composing one for each would take Hydra seconds.
+    They are put into the default config, because Hydra would take seconds to compose one for each.
     """
-    told = dict(text.split("=", 1) for text in overrides)
-    paths = {name: CONF / name / f"{choice}.yaml" for name, choice in told.items() if "." not in name}
+    paths = {name: CONF / name / f"{choice}.yaml" for name, choice in settings if "." not in name}
     chosen = {name: read_settings(path) for name, path in paths.items()}
     config = OmegaConf.create({**_default(), **chosen})
-    config.merge_with_dotlist([text for text in overrides if text.split("=")[0] not in chosen])
+    for name, value in settings:
+        if name not in chosen:
+            OmegaConf.update(config, name, value)
     plain = resolved(config)
     return build("adversary", plain["adversary"]), build("attack", plain["attack"])
 
 
 @cache
 def _default() -> dict[str, Any]:
-    """The default config, its interpolations as they are."""
+    """Returns the default config, with its interpolations unresolved."""
     register_resolvers()
     if GlobalHydra.instance().is_initialized():  # within a sweep
         config = compose("config")

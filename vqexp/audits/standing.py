@@ -1,4 +1,4 @@
-"""An audit in short: what its verdict rests on, and its line in a table of audits."""
+"""An audit in short: the numbers that its verdict rests on, and its line in the table of audits."""
 
 from vqexp.audits.result import AuditResult
 from vqexp.audits.verdict import Standing, attacker, verdict_of
@@ -10,7 +10,7 @@ from vqexp.reports.spec.reported import least_reported
 
 
 def standing(result: AuditResult) -> Standing:
-    """What the verdict on the audit's defense rests on."""
+    """Returns the numbers that decide the verdict on the audited defense."""
     dataset, defense = result.config["dataset"], result.config["defense"]
     eps = result.config["preset"]["eps"]
     ignorant, worst = _ignorant(result), result.worst.member if result.worst else None
@@ -20,7 +20,7 @@ def standing(result: AuditResult) -> Standing:
     run, of = result.rows
     natural = [f for f in result.findings.values() if f.kind == "natural"]
     return Standing(
-        natural=natural[0].record["metrics"]["natural_accuracy"]["mean"] if natural else None,
+        natural=natural[0].record.metrics["natural_accuracy"].mean if natural else None,
         worst=found.mean if found else None,
         interval=found.ci95 if found else (0.0, 1.0),
         n=found.n if found else 0,
@@ -36,17 +36,15 @@ def standing(result: AuditResult) -> Standing:
 
 
 def headline(result: AuditResult) -> dict[str, str]:
-    """The audit in short, as text: its verdict, what of, and what was found; accuracies in percent."""
+    """Returns the audit's line as texts by name: verdict, defense, dataset, and accuracies in percent."""
     found, config = standing(result), result.config
     verdict = verdict_of(found)
     natural = [
-        finding.record["metrics"]["natural_accuracy"]
+        finding.record.metrics["natural_accuracy"]
         for finding in result.findings.values()
         if finding.kind == "natural"
     ]
-    estimates = {}
-    if result.worst:
-        estimates = {name: estimate.to_dict() for name, estimate in result.worst.estimates().items()}
+    estimates = result.worst.estimates() if result.worst else {}
     ignorant = _ignorant(result)
     held = sum(check.holds for check in result.checks)
     return {
@@ -58,7 +56,7 @@ def headline(result: AuditResult) -> dict[str, str]:
         "dataset": config["dataset"]["name"],
         "eps": size_of(config["preset"]["eps"]),
         "natural": percent(natural[0]) if natural else "",
-        "ignores": percent(proportion(ignorant.outcomes).to_dict()) if ignorant else "",
+        "ignores": percent(proportion(ignorant.outcomes)) if ignorant else "",
         "worst": percent(estimates["mean"]) if estimates else "",
         "interval": interval(estimates["mean"]) if estimates else "",
         "vote": percent(estimates["vote"]) if estimates else "",
@@ -69,7 +67,7 @@ def headline(result: AuditResult) -> dict[str, str]:
 
 
 def _ignorant(result: AuditResult) -> Member | None:
-    """The worst case over the attackers who ignore the defense, on the images of the audit's worst case."""
+    """Returns the worst case over attackers who ignore the defense, on the same images as the audit's."""
     kinds = {label: result.findings[label].kind for label in result.counted}
     members = [result.findings[label].member for label, kind in kinds.items() if kind == "oblivious"]
     if not members or result.worst is None:
@@ -78,6 +76,6 @@ def _ignorant(result: AuditResult) -> Member | None:
 
 
 def _lower(worst: Member, other: Member) -> bool:
-    """Whether the first leaves clearly less than the second, image by image."""
+    """Whether accuracy under the first is clearly below that under the second, paired by image."""
     shares = (other.outcomes.double().mean(0) - worst.outcomes.double().mean(0)).numpy()
     return Outcomes("", shares, (-1, 1)).interval()[0] > 0

@@ -1,9 +1,9 @@
-"""The verdict of an audit: first whether the defense is robust, then how far the attack can be trusted."""
+"""Deciding the verdict of an audit, and saying how far its attacks can be trusted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vqexp.audits.evidence import Check
+from vqexp.audits.checks import Check
 
 FALLEN = 0.05  # robust accuracy below which a defense is broken, unless guessing gives more
 SURE = 0.95  # of the one-sided bound on the worst case
@@ -26,13 +26,13 @@ NO_CONTROL = (
 
 @dataclass(frozen=True)
 class Standing:
-    """What a verdict rests on; accuracies as shares of images in [0, 1], None where nothing was measured.
+    """The numbers that a verdict rests on: accuracies as fractions in [0, 1], None if not measured.
 
-    natural: without attack. worst, interval: of the worst case over n images, in 95 % Wilson intervals.
-    by: the attacker to whom it owes most images. ignores: what is left against one who ignores the defense;
-    below_ignores: the worst case lies clearly below that. reported: the least that a paper reports of this
-    defense. weak: what attack checks found against the attack. run, of: rows with a record, and those that
-    make sense for the defense.
+    natural: without attack. worst, interval: the worst case over n images with its 95 % Wilson interval.
+    by: the attacker that is strongest on most images. ignores: accuracy against an attacker who ignores the
+    defense; below_ignores: the worst case is clearly lower. reported: the lowest accuracy that a paper
+    reports for this defense. weak: findings of the attack checks that failed. run, of: how many rows have a
+    record, and how many make sense for the defense.
     """
 
     natural: float | None
@@ -51,19 +51,19 @@ class Standing:
 
 @dataclass(frozen=True)
 class Verdict:
-    """word: one of `RULES`, of an unfinished audit with its rows. line: what an audit says first."""
+    """word: one of `RULES`, with the row count if the audit is unfinished. line: the audit's first line."""
 
     word: str
     line: str
 
     @property
     def rule(self) -> str:
-        """When this verdict is given."""
+        """The rule by which this verdict is given."""
         return RULES[INCOMPLETE if self.word.startswith(INCOMPLETE) else self.word]
 
 
 def verdict_of(standing: Standing) -> Verdict:
-    """By the first of the rules that fits: incomplete, broken, weakened, too weak, no break found."""
+    """Returns the first verdict that applies: incomplete, broken, weakened, too weak, no break found."""
     if standing.run < standing.of or standing.worst is None:
         text = f"{INCOMPLETE} ({standing.run} of {standing.of} rows)"
         return Verdict(text, text)
@@ -96,14 +96,14 @@ def surely_below(share: float, n: int, bound: float) -> bool:
 
 
 def attacker(label: str, kind: str) -> str:
-    """Who attacks in a row of an audit: `PGD that knows it`, `AutoAttack that ignores it`, else the label."""
+    """Names the attacker of a row: `PGD that knows it`, `AutoAttack that ignores it`, or else its label."""
     attack = label.split(",")[0].split(" that ")[0]
     knows = {"white_box": "knows", "oblivious": "ignores"}.get(kind)
     return f"{attack} that {knows} it" if knows else label
 
 
 def trust(checks: Sequence[Check], *, complete: bool) -> list[str]:
-    """How far the attack can be trusted, in sentences: how many checks held, and what was found."""
+    """Says how far the attack can be trusted: how many checks held, and what the others found."""
     failed = [check for check in checks if not check.holds]
     lines = [f"{len(checks) - len(failed)} of {len(checks)} attack checks held."]
     if masking := [check.found for check in failed if check.masking]:
@@ -118,7 +118,7 @@ def trust(checks: Sequence[Check], *, complete: bool) -> list[str]:
 
 
 def opening(head: Mapping[str, str], trusted: Sequence[str]) -> list[str]:
-    """The lines of a page before all else, from its headline: verdict, its rule, worst case, trust."""
+    """Returns the first lines of an audit's page: verdict, its rule, worst case, trust in the attack."""
     verdict = Verdict(head["verdict"], head["line"])
     return [
         f"**{verdict.line}**",
@@ -132,7 +132,7 @@ def opening(head: Mapping[str, str], trusted: Sequence[str]) -> list[str]:
 
 
 def _worst_case(head: Mapping[str, str]) -> str:
-    """The worst case in a sentence."""
+    """States the worst case in a sentence."""
     if not head["worst"]:
         return "No attack was run."
     before = f", {head['natural']} % without attack" if head["natural"] else ""
@@ -144,7 +144,7 @@ def _worst_case(head: Mapping[str, str]) -> str:
 
 
 def rules() -> list[str]:
-    """The lines that say what each verdict means."""
+    """Returns the lines that explain each verdict."""
     return ["## The verdicts", "", *(f"- {word}: {rule}." for word, rule in RULES.items())]
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vqexp.core.estimate import FRACTION
+from vqexp.core.estimate import FRACTION, Estimate
 
 NORMS = {"linf": "l-inf", "l2": "l2", None: "l-inf"}
 PAPERS_NAMES = {"PRD": "pRD", "SwRD": "swRD"}  # of the defenses that Python's style spells otherwise
@@ -21,41 +21,35 @@ def settings_of(config: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in config.items() if name != "_target_")
 
 
-def value(estimate: Mapping[str, Any]) -> str:
+def value(estimate: Estimate) -> str:
     """Mean and, over several runs, standard deviation, with the unit: `61.20 (0.31) %`, `23.41 (0.02) dB`."""
-    unit = estimate.get("unit", FRACTION)
-    if estimate["mean"] is None:
+    if not estimate.known:
         return "-"
-    if unit == FRACTION:
+    if estimate.unit == FRACTION:
         return f"{percent(estimate)} %"
-    spread = f" ({estimate['std']:.2g})" if estimate["runs"] > 1 and estimate["std"] is not None else ""
-    return f"{estimate['mean']:.4g}{spread} {unit}".rstrip()
+    spread = f" ({estimate.std:.2g})" if estimate.runs > 1 and math.isfinite(estimate.std) else ""
+    return f"{estimate.mean:.4g}{spread} {estimate.unit}".rstrip()
 
 
-def scale_of(estimate: Mapping[str, Any]) -> float:
-    """100 for a fraction, which is shown in percent; 1 for anything with a unit of its own."""
-    return 100.0 if estimate.get("unit", FRACTION) == FRACTION else 1.0
-
-
-def shown(estimate: Mapping[str, Any]) -> str:
+def shown(estimate: Estimate) -> str:
     """In a table: `61.20 (0.31)`, a fraction in percent; anything else with its unit."""
-    return percent(estimate) if scale_of(estimate) == 100 else value(estimate)
+    return percent(estimate) if estimate.unit == FRACTION else value(estimate)
 
 
-def percent(estimate: Mapping[str, Any], digits: int = 2) -> str:
+def percent(estimate: Estimate, digits: int = 2) -> str:
     """`61.20 (0.31)`: mean and, over several runs, standard deviation; a dash for no images."""
-    if estimate["mean"] is None:
+    if not estimate.known:
         return "-"
-    spread = f" ({100 * estimate['std']:.{digits}f})" if estimate["runs"] > 1 else ""
-    return f"{100 * estimate['mean']:.{digits}f}{spread}"
+    spread = f" ({100 * estimate.std:.{digits}f})" if estimate.runs > 1 else ""
+    return f"{100 * estimate.mean:.{digits}f}{spread}"
 
 
-def interval(estimate: Mapping[str, Any]) -> str:
+def interval(estimate: Estimate) -> str:
     """`[58.1, 64.2]`: percent for a fraction, else in the estimate's own unit; a dash if nothing is known."""
-    low, high = estimate["ci95"]
-    if low is None or high is None:
+    low, high = estimate.ci95
+    if not (math.isfinite(low) and math.isfinite(high)):
         return "-"
-    if estimate.get("unit", FRACTION) != FRACTION:
+    if estimate.unit != FRACTION:
         return f"[{low:.4g}, {high:.4g}]"
     return f"[{100 * low:.1f}, {100 * high:.1f}]"
 

@@ -41,7 +41,8 @@ class Accuracy(Metric):
                 counts[f"undefended_{kind}_correct"] = alone.correct[0]
                 on_correct = alone.correct[0] if on_correct is None else on_correct
                 name = "undefended_accuracy" if adversarial else "undefended_natural_accuracy"
-                undefended[name] = proportion(alone.correct)
+                title = f"{'robust' if adversarial else 'natural'} accuracy, no defense"
+                undefended[name] = proportion(alone.correct, title=title)
             for purpose, runs in (("select", self.select_runs), ("report", self.runs)):
                 judged = run.evaluate(adversarial=adversarial, defended=True, purpose=purpose, runs=runs)
                 counts |= self._counts(f"{kind}_{purpose}", judged, labels)
@@ -54,12 +55,16 @@ class Accuracy(Metric):
     def _estimates(
         self, name: str, judged: Evaluation, labels: Tensor, on_correct: Tensor | None
     ) -> dict[str, Estimate]:
-        found = {f"{name}_accuracy": proportion(judged.correct)}
+        title = f"{name} accuracy"
+        voted, every = vote(judged.predicted, labels, self.vote), all_of(judged.correct, self.all)
+        found = {f"{name}_accuracy": proportion(judged.correct, title=title)}
         if on_correct is not None:
-            found[f"{name}_accuracy_on_correct"] = proportion(judged.correct, on_correct)
+            found[f"{name}_accuracy_on_correct"] = proportion(
+                judged.correct, on_correct, title=f"{title}, where f is right"
+            )
         return found | {
-            f"{name}_accuracy_vote": proportion(vote(judged.predicted, labels, self.vote)),
-            f"{name}_accuracy_all": proportion(all_of(judged.correct, self.all)),
+            f"{name}_accuracy_vote": proportion(voted, title=f"{title}, by majority vote"),
+            f"{name}_accuracy_all": proportion(every, title=f"{title}, right in every draw"),
         }
 
     def _counts(self, name: str, judged: Evaluation, labels: Tensor) -> dict[str, Tensor]:
@@ -77,9 +82,13 @@ class Accuracy(Metric):
         perturbed, flags = run.known("perturbed"), run.known("autoattack_flags")
         assert perturbed is not None
         estimates = {
-            "robust_accuracy_on_perturbed": proportion(judged.correct, perturbed),
-            "perturbed": proportion(perturbed.unsqueeze(0)),
+            "robust_accuracy_on_perturbed": proportion(
+                judged.correct, perturbed, title="robust accuracy, on perturbed images"
+            ),
+            "perturbed": proportion(perturbed.unsqueeze(0), title="images perturbed"),
         }
         if flags is not None:
-            estimates["autoattack_flags"] = proportion(flags.unsqueeze(0))
+            estimates["autoattack_flags"] = proportion(
+                flags.unsqueeze(0), title="AutoAttack's own verdict on its view"
+            )
         return estimates

@@ -9,6 +9,13 @@ from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.estimate import average
 from vqexp.metrics.base import Measurement, Metric, Run, Setup, needs_attack
 
+OF = {
+    "undefended": "of A(x)",
+    "defended": "of the quantized A(x)",
+    "natural": "of the quantized x",
+    "between": "between the two quantized",
+}
+
 
 class Denoising(Metric):
     """PSNR and SSIM between the clean image x and what the defense makes of A(x), over `runs` draws, >= 1."""
@@ -44,10 +51,11 @@ class Denoising(Metric):
         perturbed = run.known("perturbed")
         assert perturbed is not None
         counts = {"ids": run.images.ids, "labels": run.images.labels, **found}
-        estimates = {
-            name: average(values[perturbed].T, "dB" if name.startswith("psnr") else "")
-            for name, values in found.items()
-        }
+        estimates = {}
+        for name, values in found.items():
+            score, kind = name.split("_")
+            title = f"{score.upper()} {OF[kind]}"
+            estimates[name] = average(values[perturbed].T, "dB" if score == "psnr" else "", title)
         return Measurement(estimates, counts)
 
     @torch.no_grad()

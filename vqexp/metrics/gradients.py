@@ -14,6 +14,15 @@ from vqexp.metrics.base import Measurement, Metric, Run, Setup
 NO_GRADIENT = "metric=gradients looks at gradients, but this adversary has none to follow"
 
 
+TITLES = {
+    "norm": "gradient norm",
+    "all_zero": "gradients that are zero",
+    "zero_entries": "entries that are zero",
+    "not_finite": "gradients that are NaN or infinite",
+    "cosine": "cosine of two draws' gradients",
+}
+
+
 class Gradients(Metric):
     """Gradients of the cross-entropy through the adversary's view: do they exist, and do they agree?
 
@@ -55,10 +64,11 @@ class Gradients(Metric):
             )
             name = f"{kind}_gradient"
             calls = {key: values.T for key, values in rows.items()}
-            for key in ("all_zero", "zero_entries", "not_finite"):
-                found.estimates[f"{name}_{key}"] = proportion(calls[key])
-            for key in ("norm", "cosine"):
-                found.estimates[f"{name}_{key}"] = average(calls[key], unit="")
+            for key, text in TITLES.items():
+                title, values = f"{text}, {kind} images", calls[key]
+                share = key in ("all_zero", "zero_entries", "not_finite")
+                estimate = proportion(values, title=title) if share else average(values, "", title)
+                found.estimates[f"{name}_{key}"] = estimate
             found.counts |= {f"{name}_{key}": values.contiguous() for key, values in calls.items()}
         return found
 

@@ -72,7 +72,8 @@ class Smoothing(Metric):
         guesses = votes
         if self.guess_draws:
             guesses = run.votes(adversarial=False, purpose="guess", draws=self.guess_draws)
-        estimates = {"vote_accuracy": proportion((guesses.argmax(1) == labels).unsqueeze(0))}
+        right = (guesses.argmax(1) == labels).unsqueeze(0)
+        estimates = {"vote_accuracy": proportion(right, title="accuracy of the majority vote")}
         counts = {"ids": run.images.ids, "labels": labels, "votes": votes, "guesses": guesses.clone()}
         for name in self.certificates:
             found = certified(
@@ -84,12 +85,17 @@ class Smoothing(Metric):
                 interval="binary" if name == "cohen" else self.interval,
             )
             counts[f"{name}_radius"], counts[f"{name}_label"] = found.radius, found.labels
-            estimates[f"{name}_abstained"] = proportion((found.labels == ABSTAIN).unsqueeze(0))
+            estimates[f"{name}_abstained"] = proportion(
+                (found.labels == ABSTAIN).unsqueeze(0), title=f"{name}: images without a guarantee"
+            )
             for radius in self.radii:
                 right = found.right_within(labels, radius).unsqueeze(0)
-                estimates[f"{name}_at_{radius:g}"] = proportion(right)
+                title = f"{name}: certified accuracy, {found.norm} radius {radius:g}"
+                estimates[f"{name}_at_{radius:g}"] = proportion(right, title=title)
                 if name != "cohen":
-                    estimates[f"{name}_at_{radius:g}_times_095"] = proportion(PAPER_FACTOR * right.double())
+                    estimates[f"{name}_at_{radius:g}_times_095"] = proportion(
+                        PAPER_FACTOR * right.double(), title=f"{title}, times 0.95"
+                    )
         return Measurement(estimates, counts, {"note": self._note(run.defense)})
 
     def _note(self, defense: AdditiveNoise) -> str:

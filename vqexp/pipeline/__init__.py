@@ -1,6 +1,7 @@
 """The pipeline: from a config to a record."""
 
 from vqexp.pipeline.experiment import Experiment, prepare
-from vqexp.pipeline.run import read_record, run, run_experiment
+from vqexp.pipeline.record import Record, read, read_all
+from vqexp.pipeline.run import run, run_experiment
 
-__all__ = ["Experiment", "prepare", "read_record", "run", "run_experiment"]
+__all__ = ["Experiment", "Record", "prepare", "read", "read_all", "run", "run_experiment"]

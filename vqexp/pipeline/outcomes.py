@@ -1,20 +1,15 @@
-"""How often each image was right: carried by a record, so that cells on the same images compare in pairs.
-
-`record["outcomes"]` maps an accuracy to {ids: hash of dataset and image ids in order, right: for each image
-in how many of `runs` draws it was right, as zlib'd bytes in base64}.
-"""
+"""How often each image was right: carried by a record, so that cells on the same images compare in pairs."""
 
 import base64
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqexp.core.keys import key_of
 from vqexp.core.store import Store
+from vqexp.pipeline.record import Record, Right
 
 COUNTED = {"natural_accuracy": "natural", "robust_accuracy": "adversarial"}  # what counts call these images
 MOST_RUNS = 255  # that a byte holds
@@ -53,28 +48,28 @@ class Outcomes:
         return float(low), float(high)
 
 
-def with_outcomes(record: Mapping[str, Any], store: Store) -> dict[str, Any]:
+def with_outcomes(record: Record, store: Store) -> Record:
     """The record, with the outcomes that the store's counts have of it, if they are there."""
-    artifact = None if "outcomes" in record else store.load("counts", record["key"])
+    artifact = None if record.outcomes else store.load("counts", record.key)
     if artifact is None:
-        return dict(record)
+        return record
     found, counts = {}, artifact.tensors
     for metric, kind in COUNTED.items():
         runs = int(counts.get(f"{kind}_report_runs", 0))
-        if metric in record["metrics"] and 0 < runs <= MOST_RUNS:
+        if metric in record.metrics and 0 < runs <= MOST_RUNS:
             right = counts[f"{kind}_report_correct"].numpy().astype(np.uint8)
-            found[metric] = {
-                "ids": key_of(record["config"]["dataset"]["name"], counts["ids"].tolist()),
-                "right": base64.b64encode(zlib.compress(right.tobytes(), 9)).decode(),
-                "runs": runs,
-            }
-    return {**record, "outcomes": found} if found else dict(record)
+            found[metric] = Right(
+                ids=key_of(record.config["dataset"]["name"], counts["ids"].tolist()),
+                right=base64.b64encode(zlib.compress(right.tobytes(), 9)).decode(),
+                runs=runs,
+            )
+    return record.model_copy(update={"outcomes": found}) if found else record
 
 
-def outcomes_of(record: Mapping[str, Any], metric: str) -> Outcomes | None:
+def outcomes_of(record: Record, metric: str) -> Outcomes | None:
     """Those that the record carries of an accuracy; None if it has none."""
-    kept = record.get("outcomes", {}).get(metric)
+    kept = record.outcomes.get(metric)
     if kept is None:
         return None
-    right = np.frombuffer(zlib.decompress(base64.b64decode(kept["right"])), np.uint8)
-    return Outcomes(kept["ids"], right / kept["runs"])
+    right = np.frombuffer(zlib.decompress(base64.b64decode(kept.right)), np.uint8)
+    return Outcomes(kept.ids, right / kept.runs)

@@ -1,121 +1,159 @@
-"""The record of a run: one JSON file with configuration, metrics and provenance."""
+"""What the record of a run is, and the one reader of all records, new and old."""
 
-import datetime
-import importlib.metadata
+import gzip
 import json
-import platform
-import subprocess
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-import vqexp
-from vqexp.core.components import EXECUTION
 from vqexp.core.config import finite
-from vqexp.core.keys import key_of
-from vqexp.core.store import Artifact, Job, write_atomically
-from vqexp.metrics import Measurement
-from vqexp.pipeline.stages import Stages
-
-PRESENTATION = ("table", "figure", "dry_run")  # settings of sweeps, not of runs
-LIBRARIES = ("torch", "torchvision", "numpy", "pyautoattack", "hydra-core", "scikit-learn")
+from vqexp.core.errors import ConfigError
+from vqexp.core.estimate import Estimate
+from vqexp.pipeline.older import FORMAT, upgraded
 
 
-def record_key(stages: Stages) -> str:
-    """Hash of the settings that matter, of foreign code, and of all artifacts that the numbers rest on."""
-    experiment = stages.experiment
-    settings = settings_that_matter(experiment.config)
-    return key_of("record", settings, experiment.sources, experiment.versions, stages.ledger.used)
+class _Part(BaseModel):
+    """Immutable, and strict: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved config without what only says where, how and in which table to compute.
+class MadeFor(_Part):
+    """The cell that a run was made for, and what the paper reports there in percent, if anything."""
 
-    What a preset fixes is in the components that it is for.
+    table: str
+    row: str
+    column: str
+    metric: str | None = None
+    mean: float | None = None
+    std: float | None = None
+    source: str | None = None
+
+
+class Counts(_Part):
+    """Where the store keeps the per-image counts, and the key of the adversarial images they are about."""
+
+    file: str
+    images: str
+
+
+class Right(_Part):
+    """How often each image was right: `right` of `runs` draws, as zlib'd bytes in base64.
+
+    ids: hash of the dataset's name and the images' ids in order.
     """
-    return {
-        name: {k: v for k, v in value.items() if k not in EXECUTION} if isinstance(value, dict) else value
-        for name, value in config.items()
-        if name not in ("store", "device", "logger", "preset", *PRESENTATION)
-        and (name, value) != ("precision", "float32")  # as it was before there was a choice
-    }
+
+    ids: str
+    right: str
+    runs: int
 
 
-def write_record(
-    stages: Stages, found: Measurement, facts: dict[str, Any], overrides: Sequence[str] = ()
-) -> Path:
-    """Write the record, and beside it the per-image counts; an existing one of the same key stays.
+class Provenance(_Part):
+    """Where the numbers come from. seconds: by stage. versions: by group. training: on which machine.
 
-    Returns the record's path.
+    restored_from: the CSV from which the record was put together again, its store being lost.
     """
-    experiment = stages.experiment
-    key = record_key(stages)
-    path = experiment.store.root / "records" / f"{key}.json"
-    if path.exists():
-        return path
-    experiment.store.fetch(Job("counts", key, lambda: Artifact(found.counts, {})))
-    config = experiment.config
-    record = {
-        "key": key,
-        "smoke": config["scale"]["name"] == "smoke",
-        "config": {name: value for name, value in config.items() if name not in ("reported", *PRESENTATION)},
-        "overrides": [text for text in overrides if not text.startswith(("reported=", "store.root="))],
-        "classifier": stages.classifier_identity,
-        "sources": experiment.sources,
-        "metrics": {name: estimate.to_dict() for name, estimate in found.estimates.items()},
-        "reported": config.get("reported"),
-        "facts": facts,
-        "counts": {
-            "file": f"counts/{key}.safetensors",
-            "images": key_of(*stages.ledger.used.get("adversarial", [])),
-        },
-        "artifacts": stages.ledger.used,
-        "provenance": {
-            **provenance(experiment.device, stages.ledger.seconds),
-            "versions": experiment.versions,
-            "training": stages.training_facts,
-        },
-    }
-    write_atomically(path, (json.dumps(finite(record), indent=1) + "\n").encode())
-    return path
+
+    version: str | None = None
+    commit: str | None
+    dirty: bool | None
+    python: str | None = None
+    libraries: dict[str, str]
+    device: str
+    seconds: dict[str, float]
+    date: str
+    versions: dict[str, int] = Field(default_factory=dict)
+    training: dict[str, Any] | None = None
+    restored_from: str | None = None
 
 
-def provenance(device: torch.device, seconds: dict[str, float]) -> dict[str, Any]:
-    """Where the numbers come from. `seconds`: by stage, spent when its artifacts were made."""
-    commit, dirty = _git()
-    return {
-        "version": vqexp.__version__,
-        "commit": commit,
-        "dirty": dirty,
-        "python": platform.python_version(),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
+class Record(_Part):
+    """One run. config: resolved, as the components got it. classifier: what f is. outcomes: by accuracy.
+
+    A published record has neither counts nor artifacts, which are its store's.
+    """
+
+    format: int = FORMAT
+    key: str
+    smoke: bool
+    config: dict[str, Any]
+    overrides: list[str]
+    classifier: dict[str, Any]
+    sources: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Estimate]
+    reported: MadeFor | None
+    facts: dict[str, Any]
+    counts: Counts | None = None
+    artifacts: dict[str, list[str]] | None = None
+    provenance: Provenance
+    outcomes: dict[str, Right] = Field(default_factory=dict)
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _numbers(cls, metrics: Any) -> Any:
+        """JSON has null for what is not finite: a mean of nothing, an interval without ends."""
+        if not isinstance(metrics, Mapping):
+            return metrics
+        return {name: _completed(estimate) for name, estimate in metrics.items()}
+
+    @property
+    def scale(self) -> str:
+        """The name of its scale."""
+        return str(self.config["scale"]["name"])
+
+    def plain(self) -> dict[str, Any]:
+        """The record as JSON holds it."""
+        found = finite(self.model_dump(exclude_unset=True))
+        return {"format": FORMAT, **found}
 
 
-def _git() -> tuple[str | None, bool | None]:
-    """(commit, whether files differ from it) of the checkout that this code runs from; None if installed."""
+def _completed(estimate: Any) -> Any:
+    if not isinstance(estimate, Mapping):
+        return estimate
+    numbers = {name: math.nan for name in ("mean", "std") if estimate.get(name, 0) is None}
+    low, high = estimate.get("ci95") or (None, None)
+    ends = (-math.inf if low is None else low, math.inf if high is None else high)
+    return {**estimate, **numbers, "ci95": ends}
 
-    def git(*arguments: str) -> str:
-        folder = Path(__file__).parents[2]
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+def record_from(text: str, where: str) -> Record:
+    """The record that `text` holds, of today's format or an older one.
+
+    Raises `ConfigError`, naming `where` the text is from, if it is damaged or no record.
+    """
     try:
-        git("ls-files", "--error-unmatch", __file__)  # an environment may lie in a checkout of something else
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
+        return Record(**upgraded(json.loads(text)))
+    except ValidationError as error:
+        first, place = error.errors()[0], ".".join(map(str, error.errors()[0]["loc"]))
+        reason = f"{place}: {first['msg']}"
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = str(error) or type(error).__name__
+    raise ConfigError(f"{where} is no record of a run, or damaged ({reason}); remove it")
 
 
-def _cpu() -> str:
+def read(path: str | Path) -> Record:
+    """The record in a file; raises as `record_from` does."""
+    return record_from(Path(path).read_text(errors="replace"), str(path))
+
+
+def read_all(source: str | Path) -> list[Record]:
+    """The records of a store, or of a file with one a line such as `results/records.jsonl.gz`.
+
+    In the order of their keys; none if there is no such store or file. Raises as `record_from` does.
+    """
+    source = Path(source)
+    if source.suffix != ".gz":
+        return [read(path) for path in sorted((source / "records").glob("[!.]*.json"))]
+    return list(_lines(source)) if source.exists() else []
+
+
+def _lines(source: Path) -> Iterable[Record]:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {torch.get_num_threads()} threads"
+        lines = gzip.decompress(source.read_bytes()).decode().splitlines()
+    except (OSError, EOFError, ValueError) as error:
+        raise ConfigError(f"{source} cannot be read ({error})") from None
+    for number, line in enumerate(lines, 1):
+        yield record_from(line, f"{source}, line {number},")

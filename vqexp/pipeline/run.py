@@ -1,6 +1,5 @@
 """One run, from a config to a record."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,21 +8,33 @@ from omegaconf import DictConfig
 
 from vqexp.defenses import ForeignModel
 from vqexp.pipeline.experiment import Experiment, prepare
-from vqexp.pipeline.record import write_record
+from vqexp.pipeline.record import MadeFor
 from vqexp.pipeline.stages import Stages
+from vqexp.pipeline.write import write_record
 
 
-def run(config: DictConfig, group: str | None = None, overrides: Sequence[str] = ()) -> Path:
+def run(
+    config: DictConfig,
+    group: str | None = None,
+    overrides: Sequence[str] = (),
+    reported: MadeFor | None = None,
+) -> Path:
     """Do what `config` says and return the record's path.
 
-    group: the sweep's name, for the logger. overrides: what the command line set, for the record.
+    group: the sweep's name, for the logger. overrides: what the command line set, and reported: the cell
+    that the run is made for, both for the record.
 
     Raises `ConfigError` before any work if a setting is wrong, `WorkError` for a fault during work.
     """
-    return run_experiment(prepare(config), group, overrides)
+    return run_experiment(prepare(config), group, overrides, reported)
 
 
-def run_experiment(experiment: Experiment, group: str | None = None, overrides: Sequence[str] = ()) -> Path:
+def run_experiment(
+    experiment: Experiment,
+    group: str | None = None,
+    overrides: Sequence[str] = (),
+    reported: MadeFor | None = None,
+) -> Path:
     """`run` for components that are already built and checked."""
     logger, config = experiment.logger, experiment.config
     name = "-".join(
@@ -32,7 +43,7 @@ def run_experiment(experiment: Experiment, group: str | None = None, overrides: 
     logger.start(config, group, f"{config['dataset']['name']}-{name}", str(experiment.store.root))
     stages = Stages(experiment)
     found = experiment.metric.measure(stages)
-    path = write_record(stages, found, _facts(stages) | found.facts, overrides)
+    path = write_record(stages, found, _facts(stages) | found.facts, overrides, reported)
     means = {name: estimate.mean for name, estimate in found.estimates.items()}
     logger.finish(means | {"record": str(path)})
     return path
@@ -57,8 +68,3 @@ def _on_the_batch(stages: Stages) -> list[str]:
     if stages.attacked and not attack.by_image:
         found.append(f"the random numbers of attack {type(attack).__name__}")
     return found
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A record as plain data."""
-    return json.loads(path.read_text())

@@ -23,6 +23,17 @@ from vqexp.papers.vq.proposition1 import probability_margin, vote_certificate
 from vqexp.papers.vq.second_term import noise_limit, second_term
 
 PIXEL_MAXIMA = (1, 255)
+TITLES = {
+    "kl_full": "KL of codebooks, full covariances",
+    "kl_full_floor": "KL of codebooks, full covariances: its floor, two sample sets of the same x",
+    "kl_diag": "KL of codebooks, diagonal covariances",
+    "kl_diag_floor": "KL of codebooks, diagonal covariances: its floor, two sample sets of the same x",
+    "kl_second_term": "second term of Lemma 1",
+    "kl_second_term_floor": "second term of Lemma 1: its floor, x against itself",
+    "kl_second_term_limit": "second term of Lemma 1: its limit, by data processing",
+    "theorem1_full": "Theorem 1 applies, full covariances",
+    "theorem1_diag": "Theorem 1 applies, diagonal covariances",
+}
 
 
 class KLBound(Metric):
@@ -101,14 +112,13 @@ class KLBound(Metric):
             name: values for name, values in clean.items() if name.startswith("kl_") or name == "vote_margin"
         }
         estimates = {
-            name: average(values, "nats")
-            for name, values in found.items()
-            if name.startswith("kl_") and not name.endswith("_error")
+            name: average(found[name], "nats", title) for name, title in TITLES.items() if name in found
         }
         for covariance in mixture.COVARIANCES:
             divergence = found[f"kl_{covariance}"] + found["kl_second_term"]
             holds = vote_certificate(found["vote_margin"], divergence) >= 0
-            estimates[f"theorem1_{covariance}"] = proportion(holds.unsqueeze(0))
+            name = f"theorem1_{covariance}"
+            estimates[name] = proportion(holds.unsqueeze(0), title=TITLES[name])
         counts = {"ids": run.images.ids, "labels": run.images.labels, **found}
         note = (
             f"an estimate, not a bound: {self.components} Gaussians fitted to {self.samples} codebooks, "

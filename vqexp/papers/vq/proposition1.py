@@ -85,9 +85,11 @@ class Certified(Metric):
         )
         accuracy = certified_accuracy(found["distance"], found["margin"], m=self.draws, delta=self.delta)
         estimates = {
-            "certified_accuracy": proportion(accuracy.unsqueeze(0)),
-            "certified": proportion(accuracy.unsqueeze(0) > 0),
-            "robust_accuracy": proportion(found["right"].unsqueeze(0)),
+            "certified_accuracy": proportion(
+                accuracy.unsqueeze(0), title="certified accuracy (journal, Proposition 1)"
+            ),
+            "certified": proportion(accuracy.unsqueeze(0) > 0, title="images certified above zero"),
+            "robust_accuracy": proportion(found["right"].unsqueeze(0), title="robust accuracy"),
         }
         counts = {"ids": run.images.ids, "labels": labels, "certified_accuracy": accuracy, **found}
         note = (

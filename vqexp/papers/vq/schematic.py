@@ -18,10 +18,17 @@ DISJOINT = PRD(s=2, k=4, sigma=4 / 255, tau=4 / 255)
 OVERLAPPING = SwRD(s=2, k=4, sigma=4 / 255, tau=4 / 255, beta=5)
 
 
-def draw_schematic(what: str, stem: Path) -> list[Path]:
-    """`STEM.pdf` and `STEM.png`: the `framework` or the two ways to cut `patches`, on a digit."""
-    canvas = plt.figure(figsize=(9, 3.2), layout="constrained")
-    {"framework": _framework, "patches": _patches}[what](canvas)
+def draw_framework(stem: Path) -> list[Path]:
+    """Write `STEM.pdf` and `STEM.png`: what stands between an image and its label, on a digit."""
+    canvas = _canvas()
+    _framework(canvas)
+    return save(canvas, stem)
+
+
+def draw_patches(stem: Path) -> list[Path]:
+    """Write `STEM.pdf` and `STEM.png`: the two ways to cut an image into patches, on a digit."""
+    canvas = _canvas()
+    _patches(canvas)
     return save(canvas, stem)
 
 
@@ -30,6 +37,10 @@ def patch_corners(quantizer: VectorQuantizer, size: int) -> list[tuple[int, int]
     positions = torch.arange(size * size, dtype=torch.float32).reshape(1, 1, size, size)
     first = quantizer.patches(positions)[0, :, 0].long().tolist()
     return [divmod(position, size) for position in first]
+
+
+def _canvas() -> plt.Figure:
+    return plt.figure(figsize=(9, 3.2), layout="constrained")
 
 
 def _digit() -> Tensor:

@@ -1,12 +1,13 @@
-"""How a claim compares points of a table or figure: each comparison good or not, clear or not."""
+"""The comparisons that a claim makes between points: whether each is good, and whether that is clear."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from vqexp.reports.analysis.points import Point
+from vqexp.reports.spec.claims import Claim
 
 PLACE = ("series", "panel", "x", "column")
 ROUNDING = 0.005  # of reported values
@@ -14,9 +15,10 @@ ROUNDING = 0.005  # of reported values
 
 @dataclass(frozen=True)
 class Comparison:
-    """margin: how far it goes the claim's way. group: for checks that want one good comparison in each.
+    """One comparison of a claim. good: it agrees with the claim. margin: by how much.
 
-    clear: the 95 % interval of the difference (`Point.minus`) leaves no other outcome.
+    clear: the 95 % interval of the difference (`Point.minus`) allows no other outcome. group: checks that
+    want one good comparison for each place tell the places apart by it.
     """
 
     good: bool
@@ -27,10 +29,11 @@ class Comparison:
 
 
 def _matched(
-    left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
+    left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Claim
 ) -> Iterator[tuple[tuple[Any, ...], Point, Point]]:
-    """(place, a, b) for points of `of` and `than` at the same place; none is compared with itself."""
-    elsewhere = "table" in claim["than"] and claim["than"]["table"] != claim["of"].get("table")
+    """Yields (place, a, b) for points of `of` and `than` at the same place, but never a point with itself."""
+    table = (claim.than or {}).get("table")
+    elsewhere = table is not None and table != claim.of.get("table")
     for a in left:
         place = _place(a, dimensions)
         for b in right:
@@ -45,11 +48,11 @@ def _place(point: Point, dimensions: Sequence[str]) -> tuple[Any, ...]:
 Relation = Callable[..., list[Comparison]]
 
 
-def paired(judge: Callable[[Point, Point, Mapping[str, Any]], tuple[bool, float, bool]]) -> Relation:
-    """Points of `of` against those of `than`; judge: (good, by how much, whether that is clear)."""
+def paired(judge: Callable[[Point, Point, Claim], tuple[bool, float, bool]]) -> Relation:
+    """Compares points of `of` with those of `than`; judge returns (good, by how much, clear)."""
 
     def compare(
-        left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
+        left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Claim
     ) -> list[Comparison]:
         found = []
         for place, a, b in _matched(left, right, dimensions, claim):
@@ -61,20 +64,21 @@ def paired(judge: Callable[[Point, Point, Mapping[str, Any]], tuple[bool, float,
 
 
 def differs(sign: int) -> Relation:
-    """Good if sign * difference > 0, or >= the claim's `by`."""
+    """Good if sign * difference > 0 or, for a claim with `by`, at least that much."""
 
-    def judge(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
-        margin = sign * (a.value - b.value) - claim.get("by", 0)
-        clear = _clear(a, b, sign * claim.get("by", 0))
-        return margin > -ROUNDING if "by" in claim else margin > 0, margin, clear
+    def judge(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
+        by = claim.by or 0
+        margin = sign * (a.value - b.value) - by
+        good = margin > 0 if claim.by is None else margin > -ROUNDING
+        return good, margin, _clear(a, b, sign * by)
 
     return paired(judge)
 
 
 def reaches(sign: int) -> Relation:
-    """Good if sign * difference >= 0, which is then clear: equality would do."""
+    """Good if sign * difference >= 0; that is always clear, because equality suffices."""
 
-    def judge(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
+    def judge(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
         margin = sign * (a.value - b.value)
         return margin >= 0, margin, margin >= 0 or _clear(a, b)
 
@@ -82,26 +86,26 @@ def reaches(sign: int) -> Relation:
 
 
 def _clear(a: Point, b: Point, by: float = 0) -> bool:
-    """Whether there is no doubt on which side of `by` the difference a - b is."""
+    """Whether the interval of a - b lies on one side of `by`."""
     low, high = a.minus(b)
     return not low < by < high
 
 
-def alike(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
-    """Good where they may be equal."""
+def alike(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
+    """Good if the interval of the difference contains 0."""
     low, high = a.minus(b)
     margin = min(high, -low)
     return margin >= 0, margin, True
 
 
-def unequal(a: Point, b: Point, claim: Mapping[str, Any]) -> tuple[bool, float, bool]:
-    """Good where the values differ."""
+def unequal(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
+    """Good if the values differ."""
     apart = abs(a.value - b.value)
     return apart > 0, apart, _clear(a, b)
 
 
 def trend(sign: int) -> Relation:
-    """In each panel and series: from each x to the next, good unless it clearly goes back; and the ends."""
+    """Along each line: a step from one x to the next is good unless it clearly goes back. Adds the ends."""
 
     def compare(left: Sequence[Point], *rest: Any) -> list[Comparison]:
         found = []
@@ -116,7 +120,7 @@ def trend(sign: int) -> Relation:
 
 
 def ends(sign: int, *, strict: bool = True) -> Relation:
-    """The last x against the first, in each panel and series. strict: staying where it was is not enough."""
+    """Along each line, compares the last x with the first. strict: equality is not enough."""
 
     def compare(left: Sequence[Point], *_: Any) -> list[Comparison]:
         found = []
@@ -133,15 +137,15 @@ def ends(sign: int, *, strict: bool = True) -> Relation:
 
 
 def bound(sign: int) -> Relation:
-    """Each value against the claim's `bound`."""
+    """Compares each value with the claim's `bound`."""
 
     def compare(
-        left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Mapping[str, Any]
+        left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Claim
     ) -> list[Comparison]:
-        found = []
+        found, end = [], claim.bound or 0
         for point in left:
-            margin = sign * (point.value - claim["bound"])
-            clear = not point.low < claim["bound"] < point.high
+            margin = sign * (point.value - end)
+            clear = not point.low < end < point.high
             found.append(Comparison(margin > 0, margin, _named(point), clear=clear))
         return found
 

@@ -1,4 +1,4 @@
-"""What to tell a table's command so that it gives the records of a section."""
+"""The overrides with which a table's command gives the records of a section again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,17 @@ CHECKPOINTS = "'classifier.checkpoint=WEIGHTS/${dataset.name}.safetensors'"  # w
 
 
 def options(table: Table, section: Section) -> str:
-    """The overrides beside the table's own that give these records; a recipe only if the trained share it."""
+    """Returns the overrides, beside the table's own, that give these records.
+
+    A training recipe is among them only if all classifiers that were trained share it.
+    """
     cells = section.records
     if not cells:
         return "scale=cpu"
-    config = next(iter(cells.values()))["config"]
-    told = {text for r in cells.values() for text in r.get("overrides", ()) if text.startswith("scale.")}
+    config = next(iter(cells.values())).config
+    told = {text for r in cells.values() for text in r.overrides if text.startswith("scale.")}
     found = [f"scale={config['scale']['name']}", *sorted(told)]
-    identities = [record["classifier"] for record in cells.values()]
+    identities = [record.classifier for record in cells.values()]
     given = {identity["checkpoint"] for identity in identities if identity.get("checkpoint")}
     trained = [identity for identity in identities if "training" in identity]
     recipes = [_recipe(identity) for identity in trained]
@@ -30,13 +33,13 @@ def options(table: Table, section: Section) -> str:
     if recipes and (given or len(section.classifiers) == 1) and all(r == recipes[0] for r in recipes):
         found += recipes[0]
     counts = {
-        f"dataset.n={config['dataset']['n']}": {r["config"]["dataset"]["n"] for r in cells.values()},
+        f"dataset.n={config['dataset']['n']}": {r.config["dataset"]["n"] for r in cells.values()},
         f"metric.runs={config['metric'].get('runs')}": {
-            r["config"]["metric"].get("runs") for r in cells.values()
+            r.config["metric"].get("runs") for r in cells.values()
         },
     }
     usual = {f"metric.runs={config['scale']['runs']}", "metric.runs=None", *table.common}
-    usual |= {f"dataset.n={record['config']['scale']['n']}" for record in cells.values()}
+    usual |= {f"dataset.n={record.config['scale']['n']}" for record in cells.values()}
     if table.grid:
         grid = config["scale"].get("grid", {})
         usual |= {f"dataset.n={grid.get('n')}", f"metric.runs={grid.get('runs')}"}
@@ -45,7 +48,7 @@ def options(table: Table, section: Section) -> str:
 
 
 def _recipe(identity: Mapping[str, Any]) -> list[str]:
-    """The overrides that train such an f."""
+    """Returns the overrides that train such an f."""
     recipe = identity["training"]
     found = [text for name in RECIPE if name in recipe for text in _told(f"training.{name}", recipe[name])]
     # tables have cells without such a training too, whose settings know no start

@@ -1,22 +1,24 @@
 """Numbers with their place in a table or figure: what claims compare and figures draw."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vqexp.core.errors import require
-from vqexp.core.text import scale_of
 from vqexp.pipeline.outcomes import Outcomes, outcomes_of
-from vqexp.reports.analysis.caveats import cut_down, f_of
-from vqexp.reports.spec.table import Cell
+from vqexp.pipeline.record import Record
+from vqexp.reports.analysis.caveats import cut_down
+from vqexp.reports.analysis.classifier import classifier_key
+from vqexp.reports.spec.cell import Cell
 
 
 @dataclass(frozen=True)
 class Point:
-    """One number, in percent if it is a share, with its interval [low, high]; n images, 0 if reported.
+    """One number with its interval [low, high], in percent if it is a fraction. n: images, 0 if reported.
 
-    outcomes: how each image fared, where that is known. f, cut: the classifier's key, and how its training
-    was cut down, nothing where it was not.
+    outcomes: how often each image was right, if known. f: the classifier's key. cut: how its training was
+    cut down; empty if it was not.
     """
 
     series: str
@@ -32,10 +34,10 @@ class Point:
     cut: str = ""
 
     def minus(self, other: "Point") -> tuple[float, float]:
-        """A 95 % interval of this value less the other.
+        """Returns a 95 % interval of this value less the other.
 
-        Image by image where both were measured on the same images and it is known how each fared; else from
-        end to end of the two intervals, as of independent samples.
+        It is paired by image if the outcomes of both are known on the same images; else it spans the two
+        intervals, as for independent samples.
         """
         apart = self.outcomes.less(other.outcomes) if self.outcomes and other.outcomes else None
         if apart is None:
@@ -44,31 +46,31 @@ class Point:
         return 100 * low, 100 * high
 
 
-def measured_point(cell: Cell, record: Mapping[str, Any]) -> Point | None:
-    """The cell's number from its record; None if the metric has none there, as over no images."""
-    estimate = record["metrics"].get(cell.metric)
-    if estimate is None or estimate["mean"] is None:
+def measured_point(cell: Cell, record: Record) -> Point | None:
+    """Returns the cell's number from its record; None if the metric has none, as over no images."""
+    estimate = record.metrics.get(cell.metric)
+    if estimate is None or not estimate.known:
         return None
-    scale = scale_of(estimate)
     # an interval may be unknown, as of a single image
-    low, high = (scale * (estimate["mean"] if bound is None else bound) for bound in estimate["ci95"])
+    ends = (end if math.isfinite(end) else estimate.mean for end in estimate.ci95)
+    low, high = (estimate.scale * end for end in ends)
     return Point(
         cell.series,
         cell.panel,
         cell.x,
         cell.column,
-        scale * estimate["mean"],
+        estimate.scale * estimate.mean,
         low,
         high,
-        estimate["n"],
+        estimate.n,
         outcomes_of(record, cell.metric),
-        f_of(record),
+        classifier_key(record),
         cut_down(record),
     )
 
 
 def reported_point(cell: Cell) -> Point | None:
-    """The cell's number in the paper; an interval of no width."""
+    """Returns the cell's number in the paper, its interval of no width; None if there is none."""
     if not cell.reported:
         return None
     value = cell.reported[0]
@@ -76,9 +78,9 @@ def reported_point(cell: Cell) -> Point | None:
 
 
 def select(points: Sequence[Point], where: Mapping[str, Any]) -> list[Point]:
-    """The points that match `where`: series, panel, x and column, each a value, a list, or absent for all.
+    """Returns the points that match `where`: series, panel, x and column, each a value, a list, or absent.
 
-    x may be `min` or `max`, of its panel. A column may be a difference, `natural - robust`.
+    x may be `min` or `max`: that of its panel. A column may be a difference, `natural - robust`.
     """
     columns = _list(where.get("column"))
     if columns is None:
@@ -102,7 +104,7 @@ def select(points: Sequence[Point], where: Mapping[str, Any]) -> list[Point]:
 
 
 def _column(points: Sequence[Point], column: str) -> list[Point]:
-    """A column's points, or those of a difference of two columns where both are there."""
+    """Returns a column's points; for a difference of two columns, those where both have one."""
     name, minus, other = column.partition(" - ")
     if not minus:
         return [point for point in points if point.column == name]

@@ -1,4 +1,4 @@
-"""Numbers back from the text of a headline: what `vqexp.reports.render.summary` wrote, read."""
+"""Reads the numbers in an audit's headline back from their text (`vqexp.audits.standing.headline`)."""
 
 import ast
 from typing import Any

@@ -1,4 +1,4 @@
-"""A figure's numbers as grids: what was measured where, and what to type for what was not."""
+"""A figure's numbers as grids, and the commands that measure what is missing."""
 
 import json
 import shlex
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vqexp.core.text import span
-from vqexp.reports.analysis.gather import Place, Record
-from vqexp.reports.spec.table import Cell, Table
+from vqexp.pipeline.record import Record
+from vqexp.reports.analysis.gather import Place
+from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.table import Table
 
 
 @dataclass(frozen=True)
 class Grid:
-    """columns: their headings. rows: label and cells, None where the figure has none."""
+    """A table of a figure's cells. columns: headings. rows: label and cells, None where there is no cell."""
 
     title: str
     columns: list[str]
@@ -20,12 +22,12 @@ class Grid:
 
     @property
     def cells(self) -> list[Cell]:
-        """All that there are."""
+        """All cells of the grid."""
         return [cell for _, cells in self.rows for cell in cells if cell]
 
 
 def grids(table: Table) -> list[Grid]:
-    """A grid a panel, the values of x across; without x, one of all panels, the columns across."""
+    """Returns a grid for each panel with x across; without x, one grid for all panels with columns across."""
     cells = table.cells()
     if all(cell.x is None for cell in cells):
         places = {(_label(cell.panel, cell.series), cell.column): cell for cell in cells}
@@ -51,20 +53,20 @@ def _label(*parts: str) -> str:
 
 
 def images(grid: Grid, records: Mapping[Place, Record]) -> str:
-    """`n 500, runs 3`, of the grid's measured cells; `n 456 to 498, runs 3` where they differ."""
+    """Returns `n 500, runs 3` for the grid's measured cells, or `n 456 to 498, runs 3` if they differ."""
     found = [(records.get((cell.row, cell.column)), cell.metric) for cell in grid.cells]
-    estimates = [record["metrics"][metric] for record, metric in found if record]
-    counts = {name: span(estimate[name] for estimate in estimates) for name in ("n", "runs")}
+    estimates = [record.metrics[metric] for record, metric in found if record]
+    counts = {name: span(getattr(estimate, name) for estimate in estimates) for name in ("n", "runs")}
     return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
 def has_numbers(grid: Grid, records: Mapping[Place, Record]) -> bool:
-    """Whether a cell of it was measured or reported."""
+    """Whether any of its cells was measured or reported."""
     return any(cell.reported or (cell.row, cell.column) in records for cell in grid.cells)
 
 
 def command_of_missing(table: Table, grid: Grid, records: Mapping[Place, Record], options: str) -> str:
-    """What to type to fill the grid's cells without a record, nothing if there are none."""
+    """Returns the command that measures the grid's missing cells; an empty text if none is missing."""
     missing = [cell for cell in grid.cells if (cell.row, cell.column) not in records]
     if not missing:
         return ""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from vqexp.audits.evidence import SETTINGS, curve
+from vqexp.audits.checks import SETTINGS, curve
 from vqexp.audits.result import AuditResult
 from vqexp.core.estimate import proportion
 from vqexp.core.plot import COLORS, MARKERS, save
@@ -13,7 +13,7 @@ TITLES = {"eps": "eps, in [0, 1] pixels", "samples": "draws a gradient (EOT)"}
 
 
 def draw_curves(result: AuditResult, path: Path) -> list[Path]:
-    """Write `path`.pdf and .png, nothing if there is no curve; error bars: 95 % interval over images."""
+    """Draws `path`.pdf and .png if there is a curve; returns the files. Error bars are 95 % intervals."""
     curves = {setting: curve(result.findings, setting) for setting in SETTINGS}
     curves = {setting: points for setting, points in curves.items() if len(points) > 1}
     if not curves:

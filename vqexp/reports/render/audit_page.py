@@ -5,15 +5,15 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from vqexp.audits.evidence import SETTINGS, Check, curve
+from vqexp.audits.checks import SETTINGS, Check, curve
 from vqexp.audits.members import Audit
 from vqexp.audits.result import AuditResult
-from vqexp.audits.result import read_audit as read_audit
 from vqexp.audits.standing import headline
 from vqexp.audits.verdict import opening, rules, trust
 from vqexp.core.estimate import proportion
 from vqexp.core.text import interval, percent, size_of
-from vqexp.reports.render.summary import in_low_precision, provenance
+from vqexp.reports.render.origin import in_low_precision, origin
+from vqexp.reports.spec.settings import from_overrides, to_overrides
 
 # settings of the adversary that are a surrogate's
 SURROGATE = (
@@ -24,7 +24,7 @@ SURROGATE = (
 
 
 def audit_page(result: AuditResult, command: str, picture: str | None = None) -> str:
-    """Markdown. picture: file name of the drawn curves."""
+    """Returns the page in Markdown. command: what ran the audit. picture: file name of the drawn curves."""
     head = headline(result)
     lines = [
         f"# Audit: {head['defense']} on {head['dataset']}, eps {head['eps']}",
@@ -51,14 +51,14 @@ def audit_page(result: AuditResult, command: str, picture: str | None = None) ->
         *([f"![robust accuracy along each setting]({picture})", ""] if picture else []),
         *rules(),
         "",
-        provenance([finding.record for finding in result.findings.values()]),
+        origin([finding.record for finding in result.findings.values()]),
         "",
     ]
     return "\n".join(lines)
 
 
 def checks_table(checks: Sequence[Check]) -> list[str]:
-    """The attack checks, a line each."""
+    """Returns the table of attack checks."""
     return [
         "## Attack checks",
         "",
@@ -77,7 +77,7 @@ def _members(result: AuditResult) -> list[str]:
     for label, finding in result.findings.items():
         if finding.kind.startswith(("curve", "gradients")):
             continue
-        metrics = finding.record["metrics"]
+        metrics = finding.record.metrics
         name = "robust" if finding.member else "natural"
         mean, vote, every = (metrics[f"{name}_accuracy{suffix}"] for suffix in ("", "_vote", "_all"))
         worst = str(shares.get(label, ""))
@@ -89,14 +89,14 @@ def _members(result: AuditResult) -> list[str]:
             percent(vote),
             percent(every),
             worst,
-            str(mean["n"]),
+            str(mean.n),
         )
         lines.append("| " + " | ".join(entries) + " |")
     return lines
 
 
 def left_out_lines(left_out: Mapping[str, str], missing: Sequence[str]) -> list[str]:
-    """Which rows make no sense for the defense, by reason, and which have no record yet."""
+    """Lists the rows that make no sense for the defense, by reason, and those that have no record yet."""
     by_reason: dict[str, list[str]] = {}
     for label, reason in left_out.items():
         by_reason.setdefault(reason, []).append(label)
@@ -110,10 +110,10 @@ def _curves(result: AuditResult) -> list[str]:
         points = curve(result.findings, setting)
         if len(points) < 2:
             continue
-        estimates = [proportion(member.outcomes).to_dict() for _, member in points]
+        estimates = [proportion(member.outcomes) for _, member in points]
         values = [size_of(value) if setting == "eps" else f"{value:g}" for value, _ in points]
         lines += [
-            f"## Robust accuracy by {setting} (n {estimates[0]['n']})",
+            f"## Robust accuracy by {setting} (n {estimates[0].n})",
             "",
             "| " + " | ".join([setting, *values]) + " |",
             "| --- " * (len(points) + 1) + "|",
@@ -124,24 +124,29 @@ def _curves(result: AuditResult) -> list[str]:
 
 
 def command_of(audit: Audit, result: AuditResult) -> str:
-    """What all rows were told, apart from what the audit itself tells them; FILE for a file."""
+    """Returns the command of the audit: the overrides that its rows share beyond the audit's own."""
     kinds, records = audit.kinds(), {label: finding.record for label, finding in result.findings.items()}
-    rows = [record["overrides"] for record in records.values()]
-    own = {*audit.common, *audit.judged, *audit.strong, "metric=gradients", "attack=none"}
-    shared = [text for text in rows[0] if all(text in other for other in rows) and text not in own]
-    shown = [
-        "classifier.checkpoint=FILE" if text.startswith("classifier.checkpoint=") else text
-        for text in dict.fromkeys(shared)
-        if not text.startswith(("dataset.root=", "dataset.n="))  # n is the audit's own
-    ]
-    surrogate = [
-        text
-        for label, record in records.items()
-        for text in record["overrides"]
-        if kinds[label] == "transfer" and text.startswith(SURROGATE)
-    ]
+    told = {label: from_overrides(record.overrides) for label, record in records.items()}
+    own = from_overrides([*audit.common, *audit.judged, *audit.strong]).items()
+    shared = {
+        name: value
+        for name, value in next(iter(told.values())).items()
+        if all(name in row and row[name] == value for row in told.values())
+        and (name, value) not in [*own, ("metric", "gradients"), ("attack", "none")]
+        and name not in ("dataset.root", "dataset.n")  # n is the audit's own
+    }
+    if "classifier.checkpoint" in shared:
+        shared["classifier.checkpoint"] = "FILE"
+    surrogate = {
+        name: value
+        for label, row in told.items()
+        if kinds[label] == "transfer"
+        for name, value in row.items()
+        if name.startswith(SURROGATE)
+    }
+    shown = to_overrides(shared)
     if surrogate:
-        shown.append(shlex.quote(f"table.surrogate={json.dumps(surrogate)}"))
+        shown.append(shlex.quote(f"table.surrogate={json.dumps(to_overrides(surrogate))}"))
     low = [label for label, record in records.items() if in_low_precision(record)]
     names = dict.fromkeys(re.sub(r"^(curve: \w+) .*", r"\1", label) for label in low)
     more = [f"    # with precision=bfloat16 besides: {'; '.join(names)}"] if names else []

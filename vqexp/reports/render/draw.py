@@ -1,4 +1,4 @@
-"""Figures of measured values: PDF and PNG, readable in grey and for color-blind readers."""
+"""Drawing lines and trade-offs, so that they can be read in grey and by color-blind readers."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ APART = 0.012  # of the axis: how far series stand apart, so that their error ba
 
 
 def draw(figure: Figure, points: Sequence[Point], folder: Path, note: str = "") -> list[Path]:
-    """Write `NAME.pdf` and `NAME.png` into `folder`; nothing if there are no points.
+    """Writes `NAME.pdf` and `NAME.png` into `folder`, unless there are no points; returns the files.
 
-    A panel each; an error bar is the 95 % interval over images. `note` is printed across the top.
+    Error bars are 95 % intervals over images. `note` is printed across the top.
     """
     shown = select(points, {"column": figure.shows}) if figure.kind == "lines" else list(points)
     panels = list(dict.fromkeys(point.panel for point in shown))
@@ -45,7 +45,7 @@ def draw(figure: Figure, points: Sequence[Point], folder: Path, note: str = "") 
 
 
 def _with_n(panel: str, points: Sequence[Point]) -> str:
-    """The panel's name, and of how many images its values are."""
+    """Returns the panel's title: its name, and how many images its values are based on."""
     n = span(point.n for point in points if point.n)
     return ", ".join(text for text in (panel, n and f"n {n}") if text)
 
@@ -59,7 +59,7 @@ def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
 
 
 def draw_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Sequence[str]) -> None:
-    """Each series and column over x."""
+    """Draws each series and column over x."""
     lines = defaultdict(list)
     for point in points:
         if point.x is not None:
@@ -92,7 +92,7 @@ def draw_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Seque
 
 
 def draw_tradeoff(axis: Axes, figure: Figure, points: Sequence[Point], names: Sequence[str]) -> None:
-    """The second of the two columns in `shows` over the first, x written beside each point."""
+    """Draws the second of the two columns in `shows` over the first, with x beside each point."""
     across, up = figure.shows
     values = {(point.series, point.x, point.column): point.value for point in points}
     for number, series in enumerate(names):

@@ -1,4 +1,4 @@
-"""What the report says first: what is left of each defense once it is known, measured beside reported."""
+"""The report's first lines: how accurate each defense remains once the attacker knows it."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ NONE = "No defense of the papers is audited yet: `python run.py -m table=audit d
 
 
 def finding(audits: Mapping[str, AuditPage]) -> list[str]:
-    """A line for each audit of a defense of which a paper reports something on this dataset, at this eps."""
+    """Returns a line for each audited defense of which a paper reports something on that dataset and eps."""
     lines = [line for audit in audits.values() if (line := _line(audit.head))]
     return lines or [NONE]
 
@@ -32,7 +32,7 @@ def _line(head: Mapping[str, str]) -> str:
 
 
 def _reported(claims: Mapping[str, Reported], who: str) -> str:
-    """`68.4 % (s=2, k=15)`, the settings where they are others than the audit's."""
+    """Returns `68.4 %`, or `68.4 % (at s=2, k=15)` if the paper's settings differ from the audit's."""
     if who not in claims:
         return "not given"
     claim = claims[who]

@@ -11,29 +11,34 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image
 
+from vqexp.core.estimate import Estimate
 from vqexp.core.text import interval, percent, shown
-from vqexp.reports.analysis.claims import WORDS
-from vqexp.reports.analysis.gather import Place, Record, Section, classifier_name
+from vqexp.pipeline.record import Record
+from vqexp.reports.analysis.classifier import classifier_name
+from vqexp.reports.analysis.gather import Place, Section
+from vqexp.reports.analysis.judge import WORDS
 from vqexp.reports.analysis.options import options
 from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_numbers, images
+from vqexp.reports.render.comparison import difference, outside, reported_text
 from vqexp.reports.render.finding import finding
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
-from vqexp.reports.render.markdown import figure_options, origin
-from vqexp.reports.render.material import Claim, Drawn, Entry, Material, command, instead
-from vqexp.reports.spec.table import Cell, Table, difference, outside, reported_text
+from vqexp.reports.render.markdown import figure_options, section_origin
+from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
+from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.table import Table
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def page(material: Material, audits: Mapping[str, AuditPage], folder: Path) -> str:
-    """All of `index.html`. audits: by name; folder: of their pictures."""
-    claims: dict[str, list[Claim]] = {word: [] for word in WORDS}
+    """Returns `index.html`. audits: by name. folder: where their pictures are."""
+    claims: dict[str, list[Judged]] = {word: [] for word in WORDS}
     for claim in material.claims:
         claims[claim.measured.word].append(claim)
     entries = [*material.tables, *(entry for drawn in material.figures for entry in drawn.entries)]
     entries = list({entry.table.name: entry for entry in entries}.values())
     environment = Environment(
-        loader=PackageLoader("vqexp.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("vqexp.reports.render"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     said = {word: [claim for claim in group if not claim.ours] for word, group in claims.items()}
     environment.filters["capitalized"] = lambda text: text[:1].upper() + text[1:]
@@ -72,7 +77,7 @@ def _table(entry: Entry) -> dict[str, Any]:
 
 
 def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
-    """Rows by columns; what other papers say stands in the first section alone."""
+    """Returns rows by columns. Quoted rows are in the first section only."""
     table = entry.table
     cells = {
         (cell.row, cell.column): cell
@@ -93,24 +98,24 @@ def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
             for label in labels
         ],
         "options": told,
-        "provenance": origin(section) if section.records else "",
+        "provenance": section_origin(section) if section.records else "",
     }
 
 
 def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[str, str]:
-    """What stands in one place of the grid. told: the options of the section."""
+    """Returns one place of the grid. told: the options of the section."""
     if cell is None:
         return {"kind": "empty"}
     reported = reported_text(cell.reported)
     if cell.quoted:
-        return {"kind": "quoted", "reported": reported, "instead": instead(table, cell)}
+        return {"kind": "quoted", "reported": reported, "instead": cell.quoted}
     record = section.records.get((cell.row, cell.column))
     if record is None:
         return {"kind": "missing", "reported": reported, "command": command(table, cell, told)}
-    return _measured(cell, record["metrics"][cell.metric], _hover(cell, record))
+    return _measured(cell, record.metrics[cell.metric], _hover(cell, record))
 
 
-def _measured(cell: Cell, estimate: Mapping[str, Any], hover: str) -> dict[str, str]:
+def _measured(cell: Cell, estimate: Estimate, hover: str) -> dict[str, str]:
     apart = outside(cell, estimate)
     gap = difference(cell, estimate)
     return {
@@ -125,13 +130,13 @@ def _measured(cell: Cell, estimate: Mapping[str, Any], hover: str) -> dict[str, 
 
 
 def _hover(cell: Cell, record: Record) -> str:
-    metrics, origin = record["metrics"], record["provenance"]
+    metrics, made = record.metrics, record.provenance
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     lines = [
-        f"95 % interval {interval(estimate)}; n {estimate['n']}, runs {estimate['runs']}",
+        f"95 % interval {interval(estimate)}; n {estimate.n}, runs {estimate.runs}",
         f"on images that f gets right: {percent(own)}" if own else "",
         f"f: {classifier_name(record)}",
-        f"commit {(origin['commit'] or 'unknown')[:10]}, {origin['device']}, {origin['date'][:10]}",
+        f"commit {(made.commit or 'unknown')[:10]}, {made.device}, {made.date[:10]}",
     ]
     return "\n".join(line for line in lines if line)
 
@@ -150,7 +155,7 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
         if figure.table
         else [],
         "provenance": [
-            f"f: {section.title}. {origin(section)}"
+            f"f: {section.title}. {section_origin(section)}"
             for entry in drawn.entries
             for section in entry.sections[:1]
         ],
@@ -158,7 +163,7 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
 
 
 def _grid(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) -> dict[str, Any]:
-    """A panel's numbers; of one without any, only the command."""
+    """Returns a panel's numbers, if it has any, and the command for what is missing."""
     rows = [
         {"label": label, "cells": [_number(cell, records) for cell in cells]} for label, cells in grid.rows
     ]
@@ -172,15 +177,15 @@ def _grid(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) 
 
 
 def _number(cell: Cell | None, records: Mapping[Place, Record]) -> dict[str, str]:
-    """What stands in one place of a figure's grid."""
+    """Returns one place of a figure's grid."""
     record = records.get((cell.row, cell.column)) if cell else None
     if cell is None or record is None:
         return {"kind": "missing", "reported": reported_text(cell.reported)} if cell else {"kind": "empty"}
-    return _measured(cell, record["metrics"][cell.metric], "")
+    return _measured(cell, record.metrics[cell.metric], "")
 
 
 def _embedded(picture: Path) -> str:
-    """A picture as a data address, so that the page needs no other file; WebP in 128 colors, to be small."""
+    """Returns a picture as a data URL, so that the page needs no other file; small: WebP in 128 colors."""
     small = BytesIO()
     with Image.open(picture) as image:
         few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE).convert("RGB")

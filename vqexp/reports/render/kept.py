@@ -1,4 +1,4 @@
-"""What `results/` keeps of the measurements behind it, so that the next report adds to it.
+"""The measurements that `results/` keeps, so that the next report adds to them.
 
 A store holds images, weights and counts by the gigabyte and stays on the machine that made it. The numbers
 travel: `records.jsonl.gz` has the record of every cell shown, `audits.csv` the headline of every audit page.
@@ -14,13 +14,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vqexp import results
 from vqexp.audits.members import Audit
 from vqexp.core.store import Store
 from vqexp.pipeline.outcomes import with_outcomes
-from vqexp.pipeline.record import settings_that_matter
-from vqexp.reports.analysis.gather import Record, Section
+from vqexp.pipeline.record import Record
+from vqexp.pipeline.write import settings_that_matter
+from vqexp.reports.analysis.gather import Section
 from vqexp.reports.render.older import with_verdict
 
 RECORDS, AUDITS = "records.jsonl.gz", "audits.csv"
@@ -44,8 +46,8 @@ AUDITS_TEXT = "Each image's worst case over all attacks, chosen on other draws t
 class AuditPage:
     """An audit as the report shows it.
 
-    head: in short, as `vqexp.audits.standing.headline` has it. text: its page in Markdown. rows: how many
-    of its rows were run.
+    head: its headline (`vqexp.audits.standing.headline`). text: its page in Markdown. rows: how many were
+    run.
     """
 
     head: Mapping[str, str]
@@ -54,40 +56,38 @@ class AuditPage:
 
 
 def measurements(store: str | Path, folder: Path) -> list[Record]:
-    """All measurements: the store's, and those that an earlier report left in `folder`.
-
-    Smoke runs are no measurements.
-    """
-    found = {record["key"]: record for record in results.records(folder / RECORDS)}
+    """Returns the store's records and those that an earlier report left in `folder`, but no smoke runs."""
+    found = {record.key: record for record in results.records(folder / RECORDS)}
     for record in results.records(store):
-        if not record["smoke"]:
-            before = found.get(record["key"], {})
-            kept = {"outcomes": before["outcomes"]} if "outcomes" in before else {}
-            found[record["key"]] = with_outcomes({**record, **kept}, Store(store))
-    return [record for _, record in sorted(found.items()) if not record["smoke"]]
+        if not record.smoke:
+            before = found.get(record.key)
+            if before is not None and before.outcomes:
+                record = record.model_copy(update={"outcomes": before.outcomes})
+            found[record.key] = with_outcomes(record, Store(store))
+    return [record for _, record in sorted(found.items()) if not record.smoke]
 
 
 def records_file(sections: Iterable[Section]) -> bytes:
-    """`records.jsonl.gz`: the record of every cell in the sections, one a line, sorted by their keys."""
-    found = {record["key"]: record for section in sections for record in section.records.values()}
+    """Returns the content of `records.jsonl.gz`: the record of every cell shown, one a line, by key."""
+    found = {record.key: record for section in sections for record in section.records.values()}
     text = "".join(json.dumps(_portable(record)) + "\n" for _, record in sorted(found.items()))
     return gzip.compress(text.encode(), mtime=0)  # without a date, so that the same records are the same file
 
 
-def _portable(record: Record) -> Record:
-    """The record without what means something only where it was made: paths, and keys of its store."""
-    config = settings_that_matter(record["config"])
-    identity = record["classifier"]
+def _portable(record: Record) -> dict[str, Any]:
+    """Returns the record without what is meaningless elsewhere: paths, and keys of its store."""
+    config = settings_that_matter(record.config)
+    identity = record.classifier
     config["classifier"] = {**config["classifier"], "checkpoint": identity.get("checkpoint")}
     if "start" in config.get("training", {}):
         config["training"] = {**config["training"], "start": identity.get("training", {}).get("start")}
-    told = [text for text in record["overrides"] if text.startswith("scale.")]  # config says the rest
-    kept = {name: value for name, value in record.items() if name not in ("artifacts", "counts")}
+    told = [text for text in record.overrides if text.startswith("scale.")]  # config says the rest
+    kept = {name: value for name, value in record.plain().items() if name not in ("artifacts", "counts")}
     return {**kept, "config": config, "overrides": told}
 
 
 def kept_audits(folder: Path, audit: Audit) -> dict[str, AuditPage]:
-    """The audits that an earlier report left in `folder`, by name; older ones get their verdict here."""
+    """Returns, by name, the audits that an earlier report left in `folder`; older ones get a verdict."""
     path = folder / AUDITS
     if not path.exists():
         return {}
@@ -102,7 +102,7 @@ def kept_audits(folder: Path, audit: Audit) -> dict[str, AuditPage]:
 
 
 def audits_text(audits: Mapping[str, AuditPage]) -> str:
-    """`audits.csv`: a line an audit, accuracies in percent."""
+    """Returns the content of `audits.csv`: a line for each audit, accuracies in percent."""
     text = io.StringIO()
     lines = [{"name": name, "rows": audit.rows, **audit.head} for name, audit in audits.items()]
     first = ("name", "verdict", "rows", "of")

@@ -1,14 +1,15 @@
 """A table as LaTeX, for \\input: rows by columns, needs the booktabs package."""
 
 from vqexp.core.text import shown
-from vqexp.reports.render.material import Entry, instead
-from vqexp.reports.spec.table import Cell, outside, reported_text
+from vqexp.reports.render.comparison import outside, reported_text
+from vqexp.reports.render.material import Entry
+from vqexp.reports.spec.cell import Cell
 
 ESCAPES = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\^{}"}
 
 
 def page(entry: Entry) -> str:
-    """Each cell: measured over reported; a dagger where the reported value is outside the interval."""
+    """Returns the table: measured over reported, a dagger where the interval excludes the reported value."""
     table = entry.table
     records = entry.sections[0].records if entry.sections else {}
     cells = {(cell.row, cell.column): cell for cell in table.cells(quoted=True)}
@@ -19,8 +20,8 @@ def page(entry: Entry) -> str:
         below = escape(reported_text(cell.reported))
         record = records.get((cell.row, cell.column))
         if cell.quoted or record is None:
-            return (escape(instead(table, cell)) if cell.quoted else "--"), below
-        estimate = record["metrics"][cell.metric]
+            return (escape(cell.quoted) if cell.quoted else "--"), below
+        estimate = record.metrics[cell.metric]
         mark = r"$^\dagger$" if outside(cell, estimate) else ""
         return escape(shown(estimate)) + mark, below
 
@@ -40,5 +41,5 @@ def page(entry: Entry) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` with LaTeX's own characters escaped."""
+    """Escapes the characters that LaTeX reserves."""
     return "".join(ESCAPES.get(letter, letter) for letter in text)

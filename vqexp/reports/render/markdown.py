@@ -5,15 +5,18 @@ from pathlib import Path
 
 from vqexp.core.config import CONF
 from vqexp.core.text import interval, percent, shown, span
-from vqexp.reports.analysis.claims import WORDS
-from vqexp.reports.analysis.gather import Place, Record, Section
+from vqexp.pipeline.record import Record
+from vqexp.reports.analysis.gather import Place, Section
+from vqexp.reports.analysis.judge import WORDS
 from vqexp.reports.analysis.options import options
 from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_numbers, images
+from vqexp.reports.render.comparison import difference, outside, reported_text
 from vqexp.reports.render.finding import finding
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
-from vqexp.reports.render.material import Claim, Drawn, Entry, Material, command, instead
-from vqexp.reports.render.summary import low_precision, provenance
-from vqexp.reports.spec.table import Cell, Table, difference, outside, reported_text
+from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
+from vqexp.reports.render.origin import low_precision, origin
+from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.table import Table
 
 HEADINGS = (
     "row",
@@ -50,7 +53,7 @@ defenses have two rows, and a theorem applies to something.
 
 
 def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, AuditPage]) -> str:
-    """All of `README.md`. audits: by name."""
+    """Returns `README.md`. audits: by name."""
     said = [claim for claim in material.claims if not claim.ours]
     ours = [claim for claim in material.claims if claim.ours]
     parts = ["# Measured beside reported", "", *finding(audits), HEADER]
@@ -63,7 +66,7 @@ def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, Audi
 
 
 def audits_section(audits: Mapping[str, AuditPage]) -> str:
-    """The verdict and the worst case of every audit, with its page."""
+    """Returns the table of audits: verdict, worst case and a link to each page."""
     if not audits:
         return ""
     lines = ["\n## Audits: once the attacker knows the defense\n", f"{AUDITS_TEXT}\n"]
@@ -74,8 +77,8 @@ def audits_section(audits: Mapping[str, AuditPage]) -> str:
     return "\n".join([*lines, ""])
 
 
-def claims_section(title: str, text: str, claims: Sequence[Claim]) -> str:
-    """What became of claims, measured, and by the papers' own numbers."""
+def claims_section(title: str, text: str, claims: Sequence[Judged]) -> str:
+    """Returns the table of claims: what became of them, measured and by the papers' own numbers."""
     lines = [f"\n## {title}\n", text]
     lines += [_row(("claim", "measured", "comparisons", "worst", "n", "by the paper's own numbers"))]
     lines += [_row(["---"] * 6)]
@@ -91,7 +94,7 @@ def claims_section(title: str, text: str, claims: Sequence[Claim]) -> str:
 
 
 def figure_section(drawn: Drawn) -> str:
-    """A figure's picture, with its command and its numbers."""
+    """Returns a figure's section: command, picture and numbers."""
     figure = drawn.figure
     lines = [f"\n## {figure.title} ({figure.source})\n", *(f"{note}\n" for note in figure.notes)]
     lines.append(f"    VQEXP_DATA=DIR python run.py -m figure={figure.name} {figure_options(drawn)}\n")
@@ -103,12 +106,12 @@ def figure_section(drawn: Drawn) -> str:
             lines += _grid_lines(figure.table, grid, records, figure_options(drawn))
     for entry in drawn.entries:
         for section in entry.sections[:1]:
-            lines += ["", f"f: {section.title}. {origin(section)}"]
+            lines += ["", f"f: {section.title}. {section_origin(section)}"]
     return "\n".join([*lines, ""])
 
 
 def _grid_lines(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) -> list[str]:
-    """A grid's measured and reported numbers, if there are any, and the command for the others."""
+    """Returns a grid's numbers, if it has any, and the command for what is missing."""
     lines = []
     title = ", ".join(text for text in (grid.title, images(grid, records)) if text)
     if has_numbers(grid, records):
@@ -122,24 +125,24 @@ def _grid_lines(table: Table, grid: Grid, records: Mapping[Place, Record], told:
 
 
 def _number(cell: Cell | None, records: Mapping[Place, Record]) -> str:
-    """`12.34 [10.1, 14.5]`, and what was reported."""
+    """Returns `12.34 [10.1, 14.5], reported 12.50`, or what there is of it."""
     if cell is None:
         return ""
     record = records.get((cell.row, cell.column))
-    estimate = record["metrics"][cell.metric] if record else None
+    estimate = record.metrics[cell.metric] if record else None
     measured = f"{shown(estimate)} {interval(estimate)}" if estimate else ""
     reported = f"reported {reported_text(cell.reported)}" if cell.reported else ""
     return ", ".join(text for text in (measured, reported) if text)
 
 
 def figure_options(drawn: Drawn) -> str:
-    """The overrides beside the figure's own that give its records."""
+    """Returns the overrides, beside the figure's own, that give its records."""
     found = [options(entry.table, section) for entry in drawn.entries for section in entry.sections[:1]]
     return found[0] if found else "scale=cpu"
 
 
 def picture_section(path: Path) -> str:
-    """A picture that `scripts/pictures.py` drew, with its command."""
+    """Returns the section of a picture that `scripts/pictures.py` drew, with its command."""
     name = path.stem
     run = f"python scripts/pictures.py results/pictures/{path.name} dataset={name} attack=pgd dataset.n=100"
     return f"""
@@ -153,13 +156,13 @@ Frame solid and blue: f is right about the image; dotted and orange: it is wrong
 """
 
 
-def origin(section: Section) -> str:
-    """Where a section's numbers come from."""
-    return provenance(section.records.values()) + low_precision(section.records)
+def section_origin(section: Section) -> str:
+    """Says where a section's numbers come from."""
+    return origin(section.records.values()) + low_precision(section.records)
 
 
 def table_page(entry: Entry) -> str:
-    """A table, once for each classifier; cells that were not run show what would run them."""
+    """Returns a table's section, once for each classifier; a missing cell shows the command that runs it."""
     table = entry.table
     lines = [f"\n## {table.title} ({table.source})\n", *(f"{note}\n" for note in table.notes)]
     for index, section in enumerate(entry.shown):
@@ -172,21 +175,21 @@ def table_page(entry: Entry) -> str:
                 place = (cell.row, cell.column)
                 if cell.row == row["label"] and (cell.quoted or place in section.places):
                     lines.append(_row(_cell_texts(table, section, cell, told)))
-        lines += ["", *([f"{origin(section)}\n"] if section.records else [])]
+        lines += ["", *([f"{section_origin(section)}\n"] if section.records else [])]
     return "\n".join(lines)
 
 
 def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[str]:
-    """A line of the table: as many entries as `HEADINGS`. told: the options of the section."""
+    """Returns a line of the table, an entry for each of `HEADINGS`. told: the options of the section."""
     reported = reported_text(cell.reported)
     if cell.quoted:
         known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
         later = f"`training={cell.training}` would measure it" if known else ""
-        return [cell.row, cell.column, reported, instead(table, cell), later, *[""] * 5]
+        return [cell.row, cell.column, reported, cell.quoted, later, *[""] * 5]
     record = section.records.get((cell.row, cell.column))
     if record is None:
         return [cell.row, cell.column, reported, "", f"`{command(table, cell, told)}`", *[""] * 5]
-    metrics = record["metrics"]
+    metrics = record.metrics
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     robust = cell.metric.startswith("robust")
     alone = metrics.get("undefended_accuracy" if robust else "undefended_natural_accuracy")
@@ -200,8 +203,8 @@ def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[s
         f"**{gap}**" if outside(cell, estimate) else gap,
         percent(own) if own else "",
         percent(alone) if alone else "",
-        str(estimate["runs"]),
-        str(estimate["n"]),
+        str(estimate.runs),
+        str(estimate.n),
     ]
 
 

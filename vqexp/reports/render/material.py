@@ -1,4 +1,4 @@
-"""All that the report shows, gathered once for its Markdown, HTML and LaTeX."""
+"""Gathering what the report shows, once for its Markdown, HTML and LaTeX."""
 
 import json
 import shlex
@@ -6,35 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqexp.papers.vq.schematic import draw_schematic
+from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import brittle
-from vqexp.reports.analysis.claims import Verdict, judge
 from vqexp.reports.analysis.gather import (
-    Record,
     Section,
-    by_settings,
     figure_points,
     measured_points,
     reported_points,
     sections,
     with_quoted,
 )
+from vqexp.reports.analysis.judge import Judgement, judge
 from vqexp.reports.analysis.points import Point
-from vqexp.reports.render.draw import draw
+from vqexp.reports.render.figures import draw_figure
+from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.figure import Figure, all_figures
-from vqexp.reports.spec.table import Cell, Table, all_tables
+from vqexp.reports.spec.fill import Index
+from vqexp.reports.spec.table import Table, all_tables
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A claim of a paper: what the measured values say of it, and what the paper's own do.
-
-    ours: no paper says it; it is a check of ours.
-    """
+class Judged:
+    """A claim, judged by the measured values and by the paper's own. ours: a check that no paper makes."""
 
     source: str
-    measured: Verdict
-    own: Verdict
+    measured: Judgement
+    own: Judgement
     ours: bool
 
 
@@ -47,14 +44,14 @@ class Entry:
 
     @property
     def shown(self) -> list[Section]:
-        """The sections; an empty one, without a title, if nothing was measured."""
+        """The sections; if nothing was measured, an empty one without a title."""
         every = frozenset((cell.row, cell.column) for cell in self.table.cells())
         return self.sections or [Section((), {}, every)]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure; its cells' measurements; `files` are its PDF and PNG, if it was drawn."""
+    """A figure with its cells' measurements. files: its PDF and PNG, if it was drawn."""
 
     figure: Figure
     entries: list[Entry]
@@ -63,20 +60,20 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Material:
-    """What the report shows."""
+    """Tables, figures and claims of a report."""
 
     tables: list[Entry]
     figures: list[Drawn]
-    claims: list[Claim]
+    claims: list[Judged]
 
 
 def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
-    """Read the tables' and figures' configs, match the records to them, and draw into `folder`/figures."""
-    grouped = by_settings(records)
-    entries = [Entry(table, sections(table, grouped)) for table in all_tables()]
+    """Matches the records to all tables and figures, draws into `folder`/figures and judges the claims."""
+    index = Index(records)
+    entries = [Entry(table, sections(table, index)) for table in all_tables()]
     figures = all_figures()
     own = {figure.table.name: figure.table for figure in figures if figure.table}
-    of_figures = {name: Entry(table, sections(table, grouped)) for name, table in own.items()}
+    of_figures = {name: Entry(table, sections(table, index)) for name, table in own.items()}
     measured: dict[str, list[Point]] = {}
     reported: dict[str, list[Point]] = {}
     for entry in [*entries, *of_figures.values()]:
@@ -96,11 +93,11 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
     claimed += [(figure.name, figure.source, claim) for figure in figures for claim in figure.claims]
     known = brittle(records)
     claims = [
-        Claim(
+        Judged(
             source,
             judge(claim, name, measured, known),
             judge(claim, name, reported),
-            claim.get("ours", False),
+            claim.ours,
         )
         for name, source, claim in claimed
     ]
@@ -108,11 +105,9 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
 
 
 def _files(figure: Figure, points: Sequence[Point], store: Path, folder: Path) -> list[Path]:
-    """The drawing, made from the points; of pictures, as a sweep left it in the store, or a report here."""
-    if figure.kind == "schematic":
-        return draw_schematic(figure.shows[0], folder / figure.name)
+    """Draws the figure; copies pictures from the store, or finds those of an earlier report."""
     if figure.kind != "pictures":
-        return draw(figure, points, folder)
+        return draw_figure(figure, points, (), folder)
     found = [store / "figures" / f"{figure.name}.{ending}" for ending in ("pdf", "png")]
     if not all(path.exists() for path in found):
         return [folder / path.name for path in found if (folder / path.name).exists()]
@@ -125,14 +120,8 @@ def _copied(path: Path, to: Path) -> Path:
     return to
 
 
-def instead(table: Table, cell: Cell) -> str:
-    """What stands in place of a measurement in a row that is not run: `quoted`, or the row's `quoted_as`."""
-    row = next(row for row in table.rows if row["label"] == cell.row)
-    return str(row.get("quoted_as", "quoted"))
-
-
 def command(table: Table, cell: Cell, options: str) -> str:
-    """What to type to fill one cell; options: what the table's other cells were told besides."""
+    """Returns the command that fills one cell; options: further overrides that its section shares."""
     rows, columns = json.dumps([cell.row]), f"[{cell.column}]"
     only = [f"table.only_rows={rows}", f"table.only_columns={columns}"]
     return " ".join(["python run.py -m", f"table={table.name}", *map(shlex.quote, only), options])

@@ -1,6 +1,6 @@
-"""Kept pages of audits from before there were verdicts: their own rows give them one.
+"""Gives a verdict to kept audit pages that were written before there were verdicts.
 
-Their stores are gone, so images cannot be compared one by one: intervals are.
+Their stores are gone, so intervals are compared instead of images.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vqexp.audits.evidence import Check, gradient_found
+from vqexp.audits.checks import Check, gradient_found
 from vqexp.audits.members import Audit
 from vqexp.audits.sense import senseless
 from vqexp.audits.verdict import Standing, attacker, opening, rules, trust, verdict_of
@@ -24,9 +24,9 @@ NOT_RUN = re.compile(r"- Left out \(without a record, [^)]*\): (.*)\.\n")
 
 @dataclass(frozen=True)
 class _Row:
-    """A line of the page's table of attacks. accuracy, low, high: as shares of images.
+    """A line of the page's table of attacks. accuracy, low, high: fractions in [0, 1].
 
-    shown: the accuracy as the page has it. chosen: images on which no attack is stronger.
+    shown: the accuracy as the page writes it. chosen: on how many images this attack is the strongest.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class _Row:
 
 
 def with_verdict(audit: Audit, head: Mapping[str, str], text: str, run: int) -> tuple[dict[str, str], str]:
-    """The headline with its verdict, and the page that opens with it. run: how many rows have a record."""
+    """Returns headline and page with the verdict added. run: how many rows have a record."""
     rows = _rows(text)
     checks = [_check(cells) for cells in _table(text, "Evidence")]
     settings = _settings(text)
@@ -80,7 +80,7 @@ def with_verdict(audit: Audit, head: Mapping[str, str], text: str, run: int) -> 
 
 
 def _rewritten(text: str, first: Sequence[str], checks: Sequence[Check]) -> str:
-    """The page with another opening and its checks in today's words, and with the rules of the verdicts."""
+    """Returns the page with a new opening, its checks in today's words, and the rules of the verdicts."""
     title, rest = text.split("\n\n", 1)
     rest = rest[rest.index("Defense: ") :]
     evidence = re.compile(r"## Evidence\n.*?\n\n(?=##|!|Commit)", re.S)
@@ -90,7 +90,7 @@ def _rewritten(text: str, first: Sequence[str], checks: Sequence[Check]) -> str:
 
 
 def _table(text: str, heading: str) -> list[list[str]]:
-    """The cells of the table under a heading, without its own heading."""
+    """Returns the cells of the table under a heading, without the table's first two lines."""
     section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -106,7 +106,7 @@ def _rows(text: str) -> dict[str, _Row]:
 
 
 def _check(cells: Sequence[str]) -> Check:
-    """A line of the evidence in today's words; what fails is said as it was found."""
+    """Returns the check that a line of the older page states, in today's words."""
     name, holds, detail = cells
     gradient = re.fullmatch(r"(.*) does not vanish", name)
     if gradient:
@@ -119,7 +119,7 @@ def _check(cells: Sequence[str]) -> Check:
 
 
 def _labels(match: re.Match[str] | None, audit: Audit) -> list[str]:
-    """The rows of an audit that a line lists; labels have commas of their own, and parts in common."""
+    """Returns the audit's rows that a line lists; longest first, as labels contain one another."""
     left, found = match[1] if match else "", []
     for label in sorted(audit.kinds(), key=len, reverse=True):
         if label in left:

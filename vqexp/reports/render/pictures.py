@@ -1,8 +1,7 @@
-"""What the quantizers make of adversarial images, side by side."""
+"""Drawing what the quantizers make of adversarial images, side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from matplotlib import pyplot as plt
@@ -14,17 +13,18 @@ from vqexp.core.config import CONF, resolved
 from vqexp.core.draws import Draw
 from vqexp.core.plot import save
 from vqexp.pipeline import prepare
+from vqexp.pipeline.record import Record
 from vqexp.pipeline.stages import Stages
+from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.figure import Figure
-from vqexp.reports.spec.table import Cell
 
 COLUMNS = 10
 
 
 @torch.no_grad()
 def draw_pictures(config: DictConfig, path: Path) -> None:
-    """A PNG: clean, adversarial, and quantized adversarial images, each with f's verdict as its frame.
+    """Draws a PNG of clean, adversarial and quantized images; frames show whether f is right.
 
     config: a run whose attack does not know the defense; the quantizers take the preset's settings.
     """
@@ -46,25 +46,25 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
 @torch.no_grad()
 def draw_picture_figure(
     figure: Figure,
-    cells: Sequence[tuple[Cell, Mapping[str, Any]]],
+    cells: Sequence[tuple[Cell, Record]],
     folder: Path,
     note: str = "",
     count: int = 6,
 ) -> list[Path]:
-    """`NAME.pdf` and `NAME.png`: for each panel the first `count` images through each series' quantizer.
+    """Draws, for each panel, the first `count` images through each series' quantizer; returns the files.
 
     cells: with their records, one of each panel and series is enough. `figure.shows` says which rows there
     are: clean, adversarial, quantized clean, quantized adversarial. The images come from the records'
     settings and the store; what is not there is computed. `note` is printed at the bottom.
     """
-    panels: dict[str, dict[str, Mapping[str, Any]]] = {}
+    panels: dict[str, dict[str, Record]] = {}
     for cell, record in cells:
         panels.setdefault(cell.panel, {}).setdefault(cell.series, record)
     blocks = []
     for panel, series in panels.items():
         rows: dict[str, Tensor] = {}
         for name, record in series.items():
-            stages = Stages(prepare(OmegaConf.create(dict(record["config"]))))
+            stages = Stages(prepare(OmegaConf.create(record.config)))
             images, ids = _images(stages, count)
             rows |= {f"{panel}: {kind}": batch for kind, batch in images.items() if kind in figure.shows}
             for kind in ("clean", "adversarial"):
@@ -81,7 +81,7 @@ def draw_picture_figure(
 
 
 def _images(stages: Stages, count: int) -> tuple[dict[str, Tensor], Tensor]:
-    """The first images, clean and adversarial, (n, C, H, W) in [0, 1], and their ids."""
+    """Returns the first images, clean and adversarial, (n, C, H, W) in [0, 1], and their ids."""
     n = min(count, len(stages.images))
     attacked, index = stages.adversarial_images(0), 1
     while len(attacked) < n:
@@ -99,7 +99,7 @@ def _verdicts(stages: Stages, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _grid(blocks: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]) -> plt.Figure:
-    """Blocks of rows (name -> images) and verdicts, one above the other."""
+    """Draws blocks of rows (name -> images), with the verdicts as frames, one above the other."""
     lines = [(name, images, right[name]) for rows, right in blocks for name, images in rows.items()]
     n = max(len(images) for _, images, _ in lines)
     canvas, axes = plt.subplots(len(lines), n, figsize=(n, len(lines) * 1.15), squeeze=False)

@@ -1,4 +1,4 @@
-"""`results/`: every table and figure, reported beside measured, from records: a store's and its own."""
+"""Writing `results/`: every table and figure, reported beside measured."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ import pandas as pd
 from vqexp.audits.members import load_audit
 from vqexp.audits.result import all_audits
 from vqexp.audits.standing import headline
-from vqexp.core.config import CONF
+from vqexp.core.config import CONF, finite
 from vqexp.core.errors import ConfigError
 from vqexp.core.store import Store, write_atomically
-from vqexp.core.text import scale_of
-from vqexp.reports.analysis.gather import Record, classifier_name
+from vqexp.pipeline.record import Record
+from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.render import html, latex, markdown
 from vqexp.reports.render.audit_curves import draw_curves
 from vqexp.reports.render.audit_page import audit_page, command_of
@@ -31,10 +31,10 @@ from vqexp.reports.spec.table import AUDIT
 
 
 def write(store: str | Path, folder: str | Path) -> list[Path]:
-    """Write `README.md`, `index.html`, and a CSV and a LaTeX file a table into `folder`; returns the files.
+    """Writes `README.md`, `index.html`, and for each table a CSV and a LaTeX file; returns the files.
 
-    What an earlier report left in `folder` counts beside the store (`render.kept`). Smoke runs are
-    refused as measurements. Raises `ConfigError` if there are no others.
+    The records are the store's and those that an earlier report left in `folder` (`render.kept`), but no
+    smoke runs. Raises `ConfigError` if there are none.
     """
     folder = Path(folder)
     records = measurements(store, folder)
@@ -66,7 +66,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
 
 
 def _audits(records: Sequence[Record], store: Store, folder: Path) -> tuple[dict[str, AuditPage], list[Path]]:
-    """All audits by name, and the curves drawn; a kept one stays until as many rows were run anew."""
+    """Returns all audits by name, and the curves drawn. A kept audit stays if a new one has fewer rows."""
     audit = load_audit(read_settings(CONF / "table" / f"{AUDIT}.yaml"))
     audits, drawn = kept_audits(folder, audit), []
     for name, result in all_audits(audit, records, store).items():
@@ -81,18 +81,18 @@ def _audits(records: Sequence[Record], store: Store, folder: Path) -> tuple[dict
 
 
 def table_frame(entry: Entry) -> pd.DataFrame:
-    """One line a metric of a measured cell, with provenance; shares are fractions in [0, 1].
+    """Returns one line for each estimate of each measured cell, with provenance; fractions in [0, 1].
 
-    `own` is true of the metric that the column is about; the run measured the others beside it.
+    `own` is true for the estimate that the column shows.
     """
     rows = []
     cells = {(cell.row, cell.column): cell for cell in entry.table.cells()}
     for section in entry.sections:
         for (row, column), record in sorted(section.records.items()):
-            cell, provenance = cells[row, column], record["provenance"]
-            for name, estimate in record["metrics"].items():
+            cell, provenance = cells[row, column], record.provenance
+            for name, estimate in record.metrics.items():
                 own = name == cell.metric
-                reported = cell.reported[0] / scale_of(estimate) if own and cell.reported else None
+                reported = cell.reported[0] / estimate.scale if own and cell.reported else None
                 rows.append(
                     {
                         "classifier": classifier_name(record),
@@ -101,19 +101,19 @@ def table_frame(entry: Entry) -> pd.DataFrame:
                         "metric": name,
                         "own": own,
                         "reported": reported,
-                        "mean": estimate["mean"],
-                        "std": estimate["std"],
-                        "ci95_low": estimate["ci95"][0],
-                        "ci95_high": estimate["ci95"][1],
-                        "runs": estimate["runs"],
-                        "n": estimate["n"],
-                        "key": record["key"],
-                        "commit": provenance["commit"],
-                        "dirty": provenance["dirty"],
-                        "device": provenance["device"],
-                        "torch": provenance["libraries"]["torch"],
-                        "seconds": round(sum(provenance["seconds"].values()), 1),
-                        "date": provenance["date"],
+                        "mean": finite(estimate.mean),
+                        "std": finite(estimate.std),
+                        "ci95_low": finite(estimate.ci95[0]),
+                        "ci95_high": finite(estimate.ci95[1]),
+                        "runs": estimate.runs,
+                        "n": estimate.n,
+                        "key": record.key,
+                        "commit": provenance.commit,
+                        "dirty": provenance.dirty,
+                        "device": provenance.device,
+                        "torch": provenance.libraries["torch"],
+                        "seconds": round(sum(provenance.seconds.values()), 1),
+                        "date": provenance.date,
                     }
                 )
     return pd.DataFrame(rows)

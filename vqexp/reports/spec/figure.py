@@ -1,7 +1,7 @@
-"""A figure of a paper: the cells of a table, and how to draw them."""
+"""What a figure is: the cells of a table, and how to draw them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ from typing import Any
 from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError, one_of, require
 from vqexp.reports.spec.choices import read_settings
+from vqexp.reports.spec.claims import Claim, load_claims
+from vqexp.reports.spec.figure_rows import rows_of, zero_rows
 from vqexp.reports.spec.shape import check_shape
 from vqexp.reports.spec.table import Table, load_table
 
 KINDS = ("lines", "tradeoff", "pictures", "schematic")
-_X = re.compile(r"\bX\b")
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,12 @@ class Figure:
     """A figure of a paper, as `conf/figure/*.yaml` describes it.
 
     kind: `lines` (a value over x), `tradeoff` (one column over another), `pictures` (of images) or
-        `schematic` (nothing to measure).
+        `schematic` (nothing to measure: `drawing` draws it).
     table: its cells; each row is one (panel, series, x).
     shows: what is drawn over x, a line style each: columns, or differences such as `natural - robust`.
     x_label, y_label: axis titles. scale: of the y axis, `linear`, `log` or `symlog`.
     of: the figures whose cells this one draws, if it has none of its own.
+    drawing: the `_target_` that draws a schematic into the file `stem`, and further arguments.
     """
 
     name: str
@@ -38,25 +40,26 @@ class Figure:
     y_label: str = "accuracy (%)"
     scale: str = "linear"
     of: list[str] = field(default_factory=list)
-    claims: list[dict[str, Any]] = field(default_factory=list)
+    drawing: dict[str, Any] | None = None
+    claims: list[Claim] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def tables(self) -> list[Table]:
-        """Where its cells are: its own table, or those of the figures that it draws."""
+        """The tables that hold its cells: its own, or those of the figures that it draws."""
         own = [self.table] if self.table else []
         return own + [table for name in self.of for table in read_figure(figure_path(name)).tables]
 
 
 SETTINGS = (
-    *("name", "title", "source", "kind", "shows", "y_label", "scale", "of", "claims", "notes"),
+    *("name", "title", "source", "kind", "shows", "y_label", "scale", "of", "drawing", "claims", "notes"),
     *("x", "panels", "series", "at_zero", "columns", "reported", "common", "grid"),
     *("only_rows", "only_columns"),
 )
 
 
 def load_figure(settings: Mapping[str, Any]) -> Figure:
-    """A figure from its config.
+    """Returns the figure that a config describes.
 
     `panels` and `series` are lists of {label, overrides, x}, x a list of values; every x value becomes a
     row through `x.overrides`, in which X stands for it. A series' `by_panel` has overrides for some panels.
@@ -72,9 +75,9 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     panels = left.pop("panels", None) or [{"label": ""}]
     series = left.pop("series", None) or []
     reported = left.pop("reported", None) or {}
-    rows = _rows(panels, series, x)
+    rows = rows_of(panels, series, x)
     if at_zero := left.pop("at_zero", None):
-        rows = [*_zero_rows(panels, series, x, at_zero), *rows]
+        rows = [*zero_rows(panels, series, x, at_zero), *rows]
     for row in rows:
         if row["label"] in reported:
             row["reported"] = reported[row["label"]]
@@ -92,7 +95,12 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
             f"figure={left['name']} has no cells of its own to choose from"
             + (f": choose among those of figure={', figure='.join(left['of'])}" if left.get("of") else "")
         )
+    left["claims"] = load_claims("figure", left.get("claims") or ())
     figure = Figure(table=table, x_label=x.get("label", ""), **left)
+    require(
+        (kind == "schematic") == (figure.drawing is not None),
+        f"figure={figure.name} is of kind {kind}; a schematic needs a `drawing`, and nothing else has one",
+    )
     require(
         table or figure.of or kind == "schematic",
         f"figure={figure.name} has nothing to draw: it needs columns, or other figures in `of`",
@@ -100,46 +108,8 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _rows(
-    panels: Sequence[Mapping[str, Any]], series: Sequence[Mapping[str, Any]], x: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """A row for each panel, series and value; a series' own values come before its panel's."""
-    rows = []
-    for panel in panels:
-        for line in series:
-            own = line.get("by_panel", {}).get(panel["label"], [])
-            for value in line.get("x", panel.get("x", x.get("values", [None]))):
-                texts = [panel["label"], line["label"], "" if value is None else f"{x['name']}={value}"]
-                overrides = [*panel.get("overrides", []), *line.get("overrides", []), *own]
-                if value is not None:
-                    template = panel.get("x_overrides", x["overrides"])
-                    overrides += [_X.sub(str(value), override) for override in template]
-                rows.append(
-                    {
-                        "label": ", ".join(text for text in texts if text),
-                        "overrides": overrides,
-                        "panel": panel["label"],
-                        "series": line["label"],
-                        "x": value,
-                    }
-                )
-    return rows
-
-
-def _zero_rows(
-    panels: Sequence[Mapping[str, Any]],
-    series: Sequence[Mapping[str, Any]],
-    x: Mapping[str, Any],
-    at_zero: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    """The rows of x = 0."""
-    bare = [{key: value for key, value in panel.items() if key != "x_overrides"} for panel in panels]
-    rows = _rows([{**panel, "x": [0]} for panel in bare], series, {**x, "overrides": at_zero["overrides"]})
-    return [{**row, "metric": at_zero["metric"]} for row in rows]
-
-
 def figure_path(name: str) -> Path:
-    """`conf/figure/NAME.yaml`; raises `ConfigError` if it does not exist."""
+    """Returns `conf/figure/NAME.yaml`; raises `ConfigError` if it does not exist."""
     path = CONF / "figure" / f"{name}.yaml"
     if not path.exists():
         exist = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml")))
@@ -148,12 +118,12 @@ def figure_path(name: str) -> Path:
 
 
 def read_figure(path: Path) -> Figure:
-    """A figure from its file in `conf/figure`."""
+    """Returns the figure in a file of `conf/figure`."""
     return load_figure(read_settings(path))
 
 
 def all_figures() -> list[Figure]:
-    """The figures of `conf/figure`, in the order of their names, Figure 10 after 9."""
+    """Returns the figures of `conf/figure` by name, Figure 10 after 9."""
     paths = (CONF / "figure").glob("*.yaml")
     return [read_figure(path) for path in sorted(paths, key=lambda path: _in_order(path.stem))]
 

@@ -1,10 +1,10 @@
-"""Which record fills which cell: one whose settings are the cell's, whatever it was called when it was made.
+"""Finding the records that fill a cell: those with the cell's settings, whatever they were made for.
 
 Everything that a cell sets must agree. f, the images and the runs may differ, and are shown.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
 from operator import itemgetter
@@ -20,7 +20,10 @@ from vqexp.core.components import EXECUTION, NONE, parameters, plain, target_of
 from vqexp.core.config import CONF, finite, numbers, register_resolvers
 from vqexp.core.errors import ConfigError
 from vqexp.core.keys import key_of
+from vqexp.pipeline.record import Record
+from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.choices import chosen_by, read_settings
+from vqexp.reports.spec.settings import from_overrides, group_of, to_overrides
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "training")
 IMAGES = ("_target_", "name", "shape", "num_classes", "resize", "crop")  # what of a dataset is the images
@@ -32,21 +35,21 @@ FREE = {
     "defense": {"seed"},
 }
 F = ("classifier", "training", "precision")  # what a cell may say of f, beside the kind of its training
-TOLD = ("dataset", "preset", "scale.")  # the overrides that count for all rows of an audit
+TOLD = ("dataset", "preset", "scale")  # the groups whose settings count for all rows of an audit
 DIGITS = 12
 REFERENCE = re.compile(r"[{,:]([a-z_]+)[.}]")  # the group that an interpolation names
 
 
 def settings_key(config: Mapping[str, Any]) -> str:
-    """A hash of what must agree, from a record's resolved config: today's or an older one.
+    """Returns a hash of the settings that must agree, from a resolved config.
 
-    A setting that is younger than the record counts as its constructor's default.
+    A setting that is newer than the record counts as the default of its constructor.
     """
     return key_of({group: _settings(group, config[group]) for group in GROUPS})
 
 
 def kind_of_training(settings: Mapping[str, Any]) -> str:
-    """What a training is called: its objective's `_target_`, or its own where it has none."""
+    """Returns what a training is called: its objective's `_target_`, or its own where it has none."""
     return str((settings.get("objective") or settings)["_target_"])
 
 
@@ -63,7 +66,7 @@ def _matters(group: str, name: str) -> bool:
 
 @cache
 def defaults_of(group: str, target: str) -> dict[str, Any]:
-    """The constructor's defaults; none, if it is not here."""
+    """Returns the constructor's defaults; none if it cannot be imported."""
     try:
         found = parameters(target_of(group, {"_target_": target})) or {}
     except ConfigError:
@@ -77,43 +80,70 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{DIGITS}g}")
 
 
-def fills(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
-    """Whether the record's settings are those of the cell with these overrides."""
-    scale = record["config"]["scale"]["name"]
-    return cell_key(tuple(cell), scale) == settings_key(record["config"]) and says_of_f(cell, record)
+class Index:
+    """Records, indexed by their settings."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._by_settings: dict[str, list[Record]] = {}
+        for record in records:
+            self._by_settings.setdefault(settings_key(record.config), []).append(record)
+        self._scales = sorted({record.scale for some in self._by_settings.values() for record in some})
+        self.datasets = {
+            record.config["dataset"]["name"] for some in self._by_settings.values() for record in some
+        }
+
+    def filling(self, cell: Cell, config: Mapping[str, Any] | None = None) -> list[Record]:
+        """Returns the records that fill the cell, each compared at its own scale.
+
+        config: the resolved settings of a run of the cell, if the command line adds to them; a record then
+        fills the cell if it has these settings, at any scale.
+        """
+        if config is not None:
+            found = self._by_settings.get(settings_key(config), [])
+        else:
+            found = [
+                record
+                for scale in self._scales
+                for record in self._by_settings.get(cell_key(cell.settings, scale), [])
+                if record.scale == scale
+            ]
+        return [
+            record for record in found if cell.metric in record.metrics and says_of_f(cell.settings, record)
+        ]
 
 
-def is_row(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
-    """Whether the record's adversary, attack and metric are those of an audit's row on these images.
+def is_row(settings: Mapping[str, Any], record: Record) -> bool:
+    """Whether a record's adversary, attack and metric are those of an audit row with these settings.
 
-    What the audit was told of images, preset and scale counts for both.
+    The row is taken at the record's own dataset, preset and scale.
     """
-    told = [text for text in record["overrides"] if text.lstrip("+").startswith(TOLD)]
-    scale = record["config"]["scale"]["name"]
+    told = {
+        name: value
+        for name, value in from_overrides(record.overrides).items()
+        if group_of(name) in TOLD and name != "scale"
+    }
+    cell = tuple(to_overrides({**settings, **told}))
     return all(
-        _settings(group, _group((*cell, *told), group, scale)) == _settings(group, record["config"][group])
+        _settings(group, _group(cell, group, record.scale)) == _settings(group, record.config[group])
         for group in ("adversary", "attack", "metric")
     )
 
 
-def says_of_f(cell: Sequence[str], record: Mapping[str, Any]) -> bool:
-    """Whether what the cell says of f itself holds for the record."""
-    told = [_parsed(text) for text in cell]
-    named = [each for each in told if each.key_or_group.split(".")[0] in F]
-    if not named:
-        return True
-    scale = record["config"]["scale"]["name"]
-    for each in named:
-        group, _, name = each.key_or_group.partition(".")
-        wanted = each.value()
-        own = record["config"].get(group, "float32")  # the precision before there was a choice
+def says_of_f(settings: Mapping[str, Any], record: Record) -> bool:
+    """Whether the record agrees with what a cell sets of f: classifier, training and precision."""
+    for name, wanted in settings.items():
+        group = group_of(name)
+        if group not in F:
+            continue
+        own = record.config.get(group, "float32")  # the precision before there was a choice
         if group == "precision":
             found = own
-        elif name:
-            found = _at(own, name.split("."))
+        elif name != group:
+            found = _at(own, name.split(".")[1:])
         else:
             kind = kind_of_training if group == "training" else itemgetter("_target_")
-            wanted, found = kind(_group(tuple(cell), group, scale)), kind(own)
+            wanted = kind(_group(tuple(to_overrides(settings)), group, record.scale))
+            found = kind(own)
         if _rounded(wanted) != _rounded(found):
             return False
     return True
@@ -125,9 +155,13 @@ def _at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
     return config
 
 
+def cell_key(settings: Mapping[str, Any], scale: str) -> str:
+    """Returns the `settings_key` of a cell with these settings at a scale."""
+    return _cell_key(tuple(to_overrides(settings)), scale)
+
+
 @cache
-def cell_key(cell: tuple[str, ...], scale: str) -> str:
-    """`settings_key` of a cell at a scale."""
+def _cell_key(cell: tuple[str, ...], scale: str) -> str:
     return key_of({group: _settings(group, _group(cell, group, scale)) for group in GROUPS})
 
 

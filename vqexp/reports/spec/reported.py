@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 
 from vqexp.core.config import CONF, register_resolvers
 from vqexp.core.text import defense_name
+from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.choices import chosen_by, read_settings
-from vqexp.reports.spec.table import Cell, all_tables
+from vqexp.reports.spec.table import all_tables
 
 ATTACKERS = ("none", "ignores", "knows")  # no attack; one who ignores the defense; one who knows it
 
@@ -71,7 +72,7 @@ def _rows() -> tuple[_Row, ...]:
 
 
 def _row(source: str, cell: Cell) -> _Row | None:
-    told = dict(text.split("=", 1) for text in cell.settings)
+    told = cell.settings
     measured = cell.metric in ("natural_accuracy", "robust_accuracy")
     if not cell.reported or not measured or "defense" not in told or {"attack.eps", "classifier"} & set(told):
         return None

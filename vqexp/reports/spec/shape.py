@@ -1,4 +1,4 @@
-"""The shape of a table's, figure's or audit's settings, before anything is made of them."""
+"""Checking the shape of a table's, figure's or audit's config before it is used."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -9,12 +9,13 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from vqexp.audits.members import load_audit
+from vqexp.audits.result import read_audit
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.core.keys import key_of
 from vqexp.core.store import Store, write_atomically
-from vqexp.pipeline import prepare, read_record
-from vqexp.reports.render.audit_page import audit_page, read_audit
-from vqexp.reports.spec.table import Cell
+from vqexp.pipeline import prepare, read
+from vqexp.reports.render.audit_page import audit_page
+from vqexp.reports.spec.cell import Cell
 from vqexp.reports.sweep.base import Sweep, shared_by_cells
 
 
@@ -43,8 +44,8 @@ class AuditSweep(Sweep):
         reasons = []
         for cell in choices:
             # what the command line says of the accuracies is not for a row of another metric
-            other = any(text.startswith("metric=") for text in cell.overrides)
-            job = cell.overrides + [text for text in shared if not (other and text.startswith("metric."))]
+            other = "metric" in cell.settings
+            job = cell.overrides() + [text for text in shared if not (other and text.startswith("metric."))]
             try:
                 prepare(self.compose(job), check_store=False)
             except SenselessError as error:
@@ -59,10 +60,10 @@ class AuditSweep(Sweep):
 
     def finish(self, paths: Sequence[Path]) -> None:
         """Print the page and where it is."""
-        records = {label: read_record(path) for label, path in zip(self.labels, paths, strict=True)}
+        records = {label: read(path) for label, path in zip(self.labels, paths, strict=True)}
         root = Path(self.config.store.root)
         text = audit_page(read_audit(self.audit, records, Store(root), self.left_out), command())
-        key = key_of("audit", sorted(record["key"] for record in records.values()))
+        key = key_of("audit", sorted(record.key for record in records.values()))
         path = root / "pages" / f"audit-{key}.md"
         write_atomically(path, text.encode())
         print(text)

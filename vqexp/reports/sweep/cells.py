@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from vqexp.core.config import resolved
 from vqexp.core.errors import ConfigError, MissingError
 from vqexp.pipeline import prepare
+from vqexp.reports.render.terminal import print_preview
 from vqexp.reports.sweep.base import Sweep, shared_by_cells
 from vqexp.reports.sweep.end import finish
 from vqexp.reports.sweep.plan import chosen, make_plan
-from vqexp.reports.sweep.preview import print_preview
 
 
 class CellSweep(Sweep):
@@ -54,8 +54,7 @@ class CellSweep(Sweep):
         configs = [resolved(self.compose(job)) for job in self.jobs]
         for table in self.tables:
             own = [(cell, configs[job]) for other, cell, job in self.plan.places if other is table]
-            states = [cache.state(cell, config) for cell, config in own]
-            print_preview(table, [cell for cell, _ in own], states)
+            print_preview(table, {(cell.row, cell.column): cache.state(cell, config) for cell, config in own})
 
     def finish(self, paths: Sequence[Path]) -> None:
         """Show the cells beside what was reported, judge the claims, and draw."""

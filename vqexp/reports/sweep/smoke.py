@@ -1,11 +1,12 @@
-"""What scale=smoke makes of a table's cell: the same defense, adversary, attack and metric on digits."""
+"""Reducing a cell to a smoke test: the same defense, adversary, attack and metric on digits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
+
+from vqexp.reports.spec.settings import group_of
 
 # Settings that are tied to the dataset that the cell had, or to a budget.
 REPLACED = (
-    "dataset",
-    "classifier",
     "attack.eps",
     "attack.steps",
     "attack.batch_size",
@@ -13,19 +14,18 @@ REPLACED = (
     "defense.s",
     "defense.k",
 )
-STAND_INS = ("dataset=digits", "classifier=small_cnn")
+STAND_INS = {"dataset": "digits", "classifier": "small_cnn"}
 
 
-def smoke(overrides: Sequence[str]) -> list[str]:
-    """The cell's overrides without those that digits cannot hold or that spend time, on digits.
+def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a cell's settings for digits, without those that do not fit digits or that cost time.
 
-    Which defense, adversary, attack, training and metric there are stays, and how they are set otherwise.
+    The choice of defense, adversary, attack, training and metric stays, with their other settings.
     """
-    return [override for override in overrides if not _replaced(override)] + list(STAND_INS)
+    return {name: value for name, value in settings.items() if not _replaced(name)} | STAND_INS
 
 
-def _replaced(override: str) -> bool:
-    name = override.split("=", 1)[0]
+def _replaced(name: str) -> bool:
     if name.startswith("metric."):  # draws and samples
         return True
-    return name in REPLACED or name.split(".")[0] in ("dataset", "preset", "classifier")
+    return name in REPLACED or group_of(name) in ("dataset", "preset", "classifier")

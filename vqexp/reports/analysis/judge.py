@@ -1,18 +1,9 @@
-"""What the papers say of their tables and figures, as checks of numbers: measured ones, or their own.
-
-A claim in a config is {text, place, check, of, than}: `of` and `than` select points
-(`points.select`), `than` inherits from `of` what it does not name, and points are compared
-where they agree in all that it does not name. `than.table` takes points of another table. `ours: true` marks
-what no paper says but its numbers must satisfy; `hangs_on` says which choice of ours decides a claim, which
-is then not judged.
-"""
+"""Judging a claim: whether it holds for numbers, measured ones or the paper's own."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from vqexp.core.errors import one_of
 from vqexp.core.text import span
 from vqexp.reports.analysis.comparisons import (
     PLACE,
@@ -28,6 +19,7 @@ from vqexp.reports.analysis.comparisons import (
     unequal,
 )
 from vqexp.reports.analysis.points import Point, select
+from vqexp.reports.spec.claims import Claim
 
 FEW = 30  # images: a claim on fewer says so
 ALMOST_ALL = 0.8  # our reading of "almost all": of the comparisons
@@ -35,12 +27,13 @@ WORDS = ("did not hold", "undecided", "held", "not judged", "not measured")  # w
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """held: None where nothing was measured. good of total comparisons; the worst one in words; n images.
+class Judgement:
+    """What became of a claim. held: None if nothing was measured.
 
-    undecided: differences that lie within the intervals decide, and more images may turn it. `clear`
-    comparisons are beyond the intervals. hangs_on: why it is not judged, nothing where it is. caveats: what
-    of the measurement a reader has to know beside the verdict.
+    good of total comparisons agree with it, and `clear` of them lie beyond their intervals. worst: the worst
+    comparison in words. n: fewest and most images. undecided: unclear comparisons decide, so more images may
+    change the outcome. hangs_on: why the claim is not judged; empty if it is. caveats: what a reader has to
+    know of the measurement.
     """
 
     text: str
@@ -62,41 +55,40 @@ class Verdict:
 
     @property
     def told(self) -> str:
-        """What the numbers by themselves say."""
+        """What the numbers alone say."""
         if self.held is None:
             return "not measured"
         return "held" if self.held else "undecided" if self.undecided else "did not hold"
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """What stands beside the word: why it is not judged, and the caveats."""
+        """The remarks that stand beside the word: why the claim is not judged, and the caveats."""
         return (*([f"hangs on {self.hangs_on}"] if self.hangs_on else []), *self.caveats)
 
     @property
     def counts(self) -> str:
-        """`5 of 8`, `5 of 8, 3 clear`, or nothing where nothing was measured."""
+        """`5 of 8` or `5 of 8, 3 clear`; an empty text if nothing was measured."""
         told = f"{self.good} of {self.total}" if self.total else ""
         return told if self.clear == self.total else f"{told}, {self.clear} clear"
 
 
 def judge(
-    claim: Mapping[str, Any],
+    claim: Claim,
     own: str,
     points: Mapping[str, Sequence[Point]],
     brittle: Mapping[str, str] | None = None,
-) -> Verdict:
-    """Whether the claim holds for the points of its table `own`, by table name.
+) -> Judgement:
+    """Decides whether the claim of the table `own` holds; points: by name of their table.
 
-    brittle: what is known of brittle classifiers, by `Point.f`.
+    brittle: what to say of brittle classifiers, by `Point.f`.
     """
-    one_of("claim.check", claim["check"], CHECKS)
-    compare, decide = CHECKS[claim["check"]]
-    of = dict(claim["of"])
+    compare, decide = RULES[claim.check]
+    of = dict(claim.of)
     left = select(points.get(of.pop("table", own), ()), of)
     right: list[Point] = []
     dimensions: tuple[str, ...] = PLACE
-    if "than" in claim:
-        than = dict(claim["than"])
+    if claim.than is not None:
+        than = dict(claim.than)
         dimensions = tuple(name for name in PLACE if name not in than)
         other = points.get(than.pop("table", own), ())
         right = select(other, {**of, **than})
@@ -106,9 +98,9 @@ def judge(
     worst = min(comparisons, key=lambda c: c.margin, default=None)
     measured = [point for point in (*left, *right) if point.n]
     counts = [point.n for point in measured]
-    return Verdict(
-        text=claim["text"],
-        place=claim["place"],
+    return Judgement(
+        text=claim.text,
+        place=claim.place,
         held=at_worst if comparisons else None,
         undecided=at_best and not at_worst,
         good=sum(c.good for c in comparisons),
@@ -116,13 +108,13 @@ def judge(
         total=len(comparisons),
         worst=worst.text if worst and comparisons else "",
         n=(min(counts), max(counts)) if counts and comparisons else None,
-        hangs_on=claim.get("hangs_on", ""),
+        hangs_on=claim.hangs_on,
         caveats=caveats(measured, brittle or {}) if comparisons else (),
     )
 
 
 def caveats(points: Sequence[Point], brittle: Mapping[str, str]) -> tuple[str, ...]:
-    """What is to be known of measured points: few images, brittle classifiers, trainings cut down."""
+    """Returns the caveats of measured points: few images, brittle classifiers, trainings cut down."""
     found = []
     if few := sorted({point.n for point in points if point.n < FEW}):
         found.append(f"few images: n {span(few)}")
@@ -154,7 +146,8 @@ def _any(comparisons: Sequence[Comparison]) -> bool:
     return any(c.good for c in comparisons)
 
 
-CHECKS: dict[str, tuple[Relation, Callable[[Sequence[Comparison]], bool]]] = {
+# by the claim's check: how points are compared, and how the comparisons decide
+RULES: dict[str, tuple[Relation, Callable[[Sequence[Comparison]], bool]]] = {
     "larger_everywhere": (differs(1), _all),
     "smaller_everywhere": (differs(-1), _all),
     "at_least_everywhere": (reaches(1), _all),

@@ -1,15 +1,16 @@
-"""Is the attack of an audit strong enough? Attack checks on its members and curves, with what they rest on.
+"""Attack checks: whether the attacks of an audit are strong enough to be trusted.
 
-After Athalye et al. 2018, section 3.1, Carlini et al. 2019 and Croce & Hein 2020: signs that a defense hides
-its gradients instead of being robust.
+They look for the signs that a defense hides its gradients instead of being robust (Athalye et al. 2018,
+section 3.1; Carlini et al. 2019; Croce & Hein 2020).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from vqexp.core.estimate import Estimate
 from vqexp.core.text import size_of
 from vqexp.metrics import Member, WorstCase, gap, worst_case
+from vqexp.pipeline.record import Record
 
 NEAR_ZERO = 0.05  # accuracy that counts as fallen
 TOLERANCE = 0.02  # a change in accuracy that counts as none
@@ -20,19 +21,19 @@ FEW_ZEROS = 0.01  # images whose gradient may vanish
 
 @dataclass(frozen=True)
 class Finding:
-    """One row of an audit. member, natural: its images attacked and not; None where the row has none."""
+    """One row of an audit. member, natural: its outcomes on attacked and on clean images, if it has them."""
 
     kind: str
-    record: Mapping[str, Any]
+    record: Record
     member: Member | None
     natural: Member | None
 
 
 @dataclass(frozen=True)
 class Check:
-    """One attack check. found: what was seen where it does not hold.
+    """One attack check. found: what was seen, if it does not hold.
 
-    masking: that is gradient masking. weak: the attack cannot be trusted then.
+    masking: a failure is a sign of gradient masking. weak: after a failure the attack cannot be trusted.
     """
 
     name: str
@@ -43,8 +44,10 @@ class Check:
     weak: bool = True
 
 
-def evidence(findings: Mapping[str, Finding], counted: Sequence[str], worst: WorstCase | None) -> list[Check]:
-    """All attack checks that the rows allow. counted: labels of the members of the worst case."""
+def attack_checks(
+    findings: Mapping[str, Finding], counted: Sequence[str], worst: WorstCase | None
+) -> list[Check]:
+    """Returns the checks that these rows allow. counted: labels of the rows that make up the worst case."""
     checks = [*gradient_checks(findings), *_against_others(findings, counted), *_curves(findings)]
     noise = [finding for finding in findings.values() if finding.kind == "noise"]
     if noise and noise[0].member and noise[0].natural and worst:
@@ -53,15 +56,15 @@ def evidence(findings: Mapping[str, Finding], counted: Sequence[str], worst: Wor
 
 
 def gradient_checks(findings: Mapping[str, Finding]) -> list[Check]:
-    """Whether each gradient exists. That one vanishes is masking; the attack is weak where all of them do."""
+    """Checks that each gradient exists. One that vanishes is masking; the attack is weak if all do."""
     seen = []
     for label, finding in findings.items():
         if finding.kind != "gradients":
             continue
-        metrics = finding.record["metrics"]
+        metrics = finding.record.metrics
         zero, bad = (
-            metrics["natural_gradient_all_zero"]["mean"],
-            metrics["natural_gradient_not_finite"]["mean"],
+            metrics["natural_gradient_all_zero"].mean,
+            metrics["natural_gradient_not_finite"].mean,
         )
         detail = (
             f"zero on {percent_of(zero)} of images, not finite on {percent_of(bad)}; mean norm "
@@ -84,7 +87,7 @@ def gradient_checks(findings: Mapping[str, Finding]) -> list[Check]:
 
 
 def gradient_found(name: str, zero: float, bad: float) -> str:
-    """`the true gradient is zero on 100 % of images`; name: of the gradient."""
+    """Says on how many images a gradient vanishes: `the true gradient is zero on 100 % of images`."""
     shares = {"zero": zero, "not finite": bad}
     parts = [f"{what} on {percent_of(share)} of images" for what, share in shares.items() if share]
     return f"the {name.removeprefix('the ')} is {' and '.join(parts)}"
@@ -113,7 +116,7 @@ def _against_others(findings: Mapping[str, Finding], counted: Sequence[str]) -> 
 
 
 def _against_noise(natural: Member, noise: Member, worst: Member) -> Check:
-    """Whether noise takes at most half of what the attack takes."""
+    """Checks that random noise costs at most half as many images as the attack does."""
     (by_noise, _), (by_attack, error) = gap(natural, noise), gap(natural, worst)
     takes = f"takes {_points(by_noise)}, the worst case {_points(by_attack)}"
     return Check(
@@ -149,12 +152,12 @@ def _curves(findings: Mapping[str, Finding]) -> list[Check]:
 
 
 def curve(findings: Mapping[str, Finding], setting: str) -> list[tuple[float, Member]]:
-    """(value, worst case of the series) along a setting, in order; along eps from 0, without attack."""
+    """Returns (value, worst case over the series), in order; eps starts at 0, without attack."""
     group = "adversary" if setting == "samples" else "attack"
     points: dict[float, list[Member]] = {}
     for finding in findings.values():
         if finding.kind == f"curve {setting}":
-            value = float(finding.record["config"][group][setting])
+            value = float(finding.record.config[group][setting])
             points.setdefault(value, []).append(_member(finding))
             if setting == "eps" and finding.natural:
                 points[0.0] = [finding.natural]
@@ -162,7 +165,7 @@ def curve(findings: Mapping[str, Finding], setting: str) -> list[tuple[float, Me
 
 
 def percent_of(share: float) -> str:
-    """`100 %`, `12.5 %`: a share in [0, 1]."""
+    """Writes a share in [0, 1] as `100 %` or `12.5 %`."""
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
@@ -175,5 +178,5 @@ def _points(value: float) -> str:
     return f"{100 * value:.1f} points"
 
 
-def _number(estimate: Mapping[str, Any]) -> str:
-    return "-" if estimate["mean"] is None else f"{estimate['mean']:.3g}"
+def _number(estimate: Estimate) -> str:
+    return f"{estimate.mean:.3g}" if estimate.known else "-"

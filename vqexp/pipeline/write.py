@@ -1,0 +1,82 @@
+"""Writing the record of a run, and what its key is made of."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vqexp.core.components import EXECUTION
+from vqexp.core.keys import key_of
+from vqexp.core.store import Artifact, Job, write_atomically
+from vqexp.metrics import Measurement
+from vqexp.pipeline.provenance import provenance
+from vqexp.pipeline.record import Counts, MadeFor, Provenance, Record
+from vqexp.pipeline.stages import Stages
+
+PRESENTATION = ("table", "figure", "dry_run", "cell")  # settings of sweeps, not of runs
+
+
+def record_key(stages: Stages, reported: MadeFor | None = None) -> str:
+    """Hash of the settings that matter, of foreign code, and of all artifacts that the numbers rest on.
+
+    The cell that the run was made for is part of it: two cells with the same settings have a record each.
+    """
+    experiment = stages.experiment
+    settings = settings_that_matter(experiment.config)
+    settings["reported"] = reported and reported.model_dump()
+    return key_of("record", settings, experiment.sources, experiment.versions, stages.ledger.used)
+
+
+def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a resolved config without what only says where, how and for which table to compute.
+
+    What a preset fixes is in the components that it is for.
+    """
+    return {
+        name: {k: v for k, v in value.items() if k not in EXECUTION} if isinstance(value, dict) else value
+        for name, value in config.items()
+        if name not in ("store", "device", "logger", "preset", *PRESENTATION)
+        and (name, value) != ("precision", "float32")  # as it was before there was a choice
+    }
+
+
+def write_record(
+    stages: Stages,
+    found: Measurement,
+    facts: dict[str, Any],
+    overrides: Sequence[str] = (),
+    reported: MadeFor | None = None,
+) -> Path:
+    """Write the record, and beside it the per-image counts; an existing one of the same key stays.
+
+    Returns the record's path.
+    """
+    experiment = stages.experiment
+    key = record_key(stages, reported)
+    path = experiment.store.root / "records" / f"{key}.json"
+    if path.exists():
+        return path
+    experiment.store.fetch(Job("counts", key, lambda: Artifact(found.counts, {})))
+    config = experiment.config
+    record = Record(
+        key=key,
+        smoke=config["scale"]["name"] == "smoke",
+        config={name: value for name, value in config.items() if name not in PRESENTATION},
+        overrides=[text for text in overrides if not text.startswith(("cell=", "store.root="))],
+        classifier=stages.classifier_identity,
+        sources=experiment.sources,
+        metrics=found.estimates,
+        reported=reported,
+        facts=facts,
+        counts=Counts(
+            file=f"counts/{key}.safetensors", images=key_of(*stages.ledger.used.get("adversarial", []))
+        ),
+        artifacts=stages.ledger.used,
+        provenance=Provenance(
+            **provenance(experiment.device, stages.ledger.seconds),
+            versions=experiment.versions,
+            training=stages.training_facts,
+        ),
+    )
+    write_atomically(path, (json.dumps(record.plain(), indent=1) + "\n").encode())
+    return path
