@@ -76,7 +76,7 @@ def records_file(sections: Iterable[Section]) -> bytes:
 
 def _portable(record: Record) -> dict[str, Any]:
     """Returns the record without what is meaningless elsewhere: paths, and keys of its store."""
-    config = settings_that_matter(record.config)
+    config = {**settings_that_matter(record.config), "preset": record.config["preset"]}
     identity = record.classifier
     config["classifier"] = {**config["classifier"], "checkpoint": identity.get("checkpoint")}
     if "start" in config.get("training", {}):
