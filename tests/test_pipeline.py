@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 
 from vqexp import defend
 from vqexp.core.draws import Draw
+from vqexp.core.errors import ConfigError
 from vqexp.core.store import Store
 from vqexp.defenses import SwRD
 from vqexp.pipeline import prepare, read, run
@@ -219,3 +220,23 @@ def test_a_killed_run_resumes_and_two_workers_finish_together(tmp_path):
     assert first["key"] == second["key"] == alone["key"]
     assert first["metrics"] == second["metrics"] == alone["metrics"]
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in made.items())
+
+
+def test_metrics_are_a_list(config):
+    """Of one run, on the same images and draws; the first names its numbers, the others stand beside them."""
+    overrides = ("metric=[accuracy,certified,gradients]", "defense=prd", "adversary=exact")
+    path = run(config(*overrides, "metrics.certified.draws=10"))
+    record = read(path)
+    assert {"robust_accuracy", "certified_accuracy", "natural_gradient_norm"} <= set(record.metrics)
+    alone = read(run(config("metric=certified", "metric.draws=10", *overrides[1:])))
+    for name, estimate in alone.metrics.items():
+        assert record.metrics[name if name != "robust_accuracy" else "certified.robust_accuracy"] == estimate
+    accuracy = read(run(config(*overrides[1:])))
+    assert all(record.metrics[name] == estimate for name, estimate in accuracy.metrics.items())
+    assert record.config["metrics"]["certified"]["draws"] == 10
+    assert set(record.provenance.versions) >= {"metric", "metrics.certified", "metrics.gradients"}
+    assert accuracy.key != record.key
+    with pytest.raises(ConfigError, match="certified has no drawz"):
+        prepare(config(*overrides, "+metrics.certified.drawz=10"))
+    with pytest.raises(ConfigError, match="choose an attack other than none"):
+        prepare(config(*overrides, "attack=none"))

@@ -4,6 +4,7 @@ import importlib.metadata
 import inspect
 import json
 import logging
+import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,7 +175,9 @@ def own_choices(overrides: Sequence[str]) -> list[str]:
     `defense._target_=mine.D defense.std=0.2` becomes `defense._target_=mine.D ++defense.std=0.2
     defense=own`, and `training.objective._target_=mine.O` becomes `~training.objective
     ++training.objective._target_=mine.O`: the settings of the choice that it replaces do not reach it.
+    `metric=[accuracy,gradients]` becomes `metric=accuracy +metric@metrics.gradients=gradients`.
     """
+    overrides = [each for text in overrides for each in _single_metrics(text)]
     targets = [text.lstrip("+").partition("._target_=")[0] for text in overrides if "._target_=" in text]
     groups = [name for name in OWN if name in targets]
     # a surrogate's settings are changes to f's, and need not be there
@@ -191,6 +194,15 @@ def own_choices(overrides: Sequence[str]) -> list[str]:
         is_setting = text.startswith(roots) and text.partition("._target_=")[0] not in groups
         found.append(f"++{text}" if is_setting else text)
     return [*found, *(f"{name}=own" for name in groups)]
+
+
+def _single_metrics(override: str) -> list[str]:
+    """A list of metrics as the choice of the first and of each further one."""
+    found = re.fullmatch(r"metric=\[\s*([\w/]+(?:\s*,\s*[\w/]+)*)\s*\]", override)
+    if not found:
+        return [override]
+    first, *more = (name.strip() for name in found[1].split(","))
+    return [f"metric={first}", *(f"+metric@metrics.{name}={name}" for name in more)]
 
 
 def distribution(module: str) -> tuple[str, str]:

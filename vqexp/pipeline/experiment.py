@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.classifiers import PRECISIONS, Normalized, load_checkpoint
-from vqexp.core.components import EXECUTION, nested, target_of
+from vqexp.core.components import EXECUTION, component, nested, target_of
 from vqexp.core.config import resolved
 from vqexp.core.errors import ConfigError, SenselessError, check_number, one_of, require
 from vqexp.core.files import sha256_of_file
@@ -54,6 +54,7 @@ class Experiment:
     seed: int
     checkpoint: Path | None  # of the classifier
     surrogate: "Experiment | None" = None  # the same, with what the adversary attacks in place of f
+    further: dict[str, Metric] = field(default_factory=dict)  # metrics beside the first
 
     def identity(self, group: str) -> dict[str, Any]:
         """What of a group determines its results: its arguments, its version and its source. For keys."""
@@ -65,6 +66,7 @@ class Experiment:
     def versions(self) -> dict[str, int]:
         """The components' own versions, by group: for the record."""
         parts = {name: getattr(self, name) for name in ("training", *GROUPS) if name != "logger"}
+        parts |= {f"metrics.{name}": metric for name, metric in self.further.items()}
         return {name: getattr(part, "VERSION", 1) for name, part in parts.items() if part is not None}
 
     @property
@@ -125,10 +127,12 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
         **parts,
     )
     experiment.sources |= _sources_of_f(experiment)
+    experiment.further = _further_metrics(experiment)
     experiment.defense.check(experiment.dataset.shape)
     experiment.adversary.check(experiment.defense)
     experiment.attack.check(experiment.adversary, experiment.defense, experiment.dataset.num_classes)
-    experiment.metric.check(experiment)
+    for metric in (experiment.metric, *experiment.further.values()):
+        metric.check(experiment)
     _check_gradient(experiment)
     _check_radius(experiment)
     experiment.dataset.check(("test",))  # first, so that tables leave out data that is not here
@@ -164,6 +168,15 @@ def _sources_of_f(experiment: Experiment) -> dict[str, dict[str, Any]]:
     if experiment.training is not None:
         parts.append(group_component("training", experiment.config))
     return {part.group: found for part in parts if (found := source_of(part))}
+
+
+def _further_metrics(experiment: Experiment) -> dict[str, Metric]:
+    """The metrics of `metrics`; completes their settings and adds the sources of those that are not ours."""
+    chosen = experiment.config.get("metrics") or {}
+    components = {name: component(f"metrics.{name}", settings) for name, settings in chosen.items()}
+    experiment.config["metrics"] = {name: part.settings for name, part in components.items()}
+    experiment.sources |= {part.group: found for part in components.values() if (found := source_of(part))}
+    return {name: part.make() for name, part in components.items()}
 
 
 def _surrogate(experiment: Experiment) -> Experiment | None:

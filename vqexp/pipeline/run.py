@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vqexp.defenses import ForeignModel
+from vqexp.metrics import Measurement
 from vqexp.pipeline.experiment import Experiment, prepare
 from vqexp.pipeline.record import MadeFor
 from vqexp.pipeline.stages import Stages
@@ -42,11 +43,24 @@ def run_experiment(
     )
     logger.start(config, group, f"{config['dataset']['name']}-{name}", str(experiment.store.root))
     stages = Stages(experiment)
-    found = experiment.metric.measure(stages)
+    found = _measured(stages)
     path = write_record(stages, found, _facts(stages) | found.facts, overrides, reported)
     means = {name: estimate.mean for name, estimate in found.estimates.items()}
     logger.finish(means | {"record": str(path)})
     return path
+
+
+def _measured(stages: Stages) -> Measurement:
+    """What all metrics find. Where a further one uses a name again, its own name goes before it."""
+    experiment = stages.experiment
+    found = experiment.metric.measure(stages)
+    for name, metric in experiment.further.items():
+        more = metric.measure(stages)
+        for shared in ("ids", "labels"):
+            more.counts.pop(shared, None)
+        for own, others in zip(vars(found).values(), vars(more).values(), strict=True):
+            own |= {f"{name}.{each}" if each in own else each: value for each, value in others.items()}
+    return found
 
 
 def _facts(stages: Stages) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from vqexp.pipeline.provenance import provenance
 from vqexp.pipeline.record import Counts, MadeFor, Provenance, Record
 from vqexp.pipeline.stages import Stages
 
+# what a key leaves out, as it was before there was a choice
+NOT_CHOSEN: tuple[tuple[str, Any], ...] = (("precision", "float32"), ("metrics", {}))
 PRESENTATION = ("table", "figure", "dry_run", "cell")  # settings of sweeps, not of runs
 
 
@@ -36,7 +38,7 @@ def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
         name: {k: v for k, v in value.items() if k not in EXECUTION} if isinstance(value, dict) else value
         for name, value in config.items()
         if name not in ("store", "device", "logger", "preset", *PRESENTATION)
-        and (name, value) != ("precision", "float32")  # as it was before there was a choice
+        and (name, value) not in NOT_CHOSEN
     }
 
 
