@@ -13,7 +13,7 @@ def test_a_stage_shows_its_figures_on_a_terminal_only(monkeypatch, terminal):
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=terminal, width=160)
     monkeypatch.setattr(progress, "Console", lambda **settings: console)
-    with progress.stage("attack", 40) as bar:
+    with progress.progress_bar("attack", 40) as bar:
         bar.advance(10, accuracy=0.5, loss=1.25)
     text = shown.getvalue()
     if not terminal:

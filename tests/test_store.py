@@ -9,9 +9,10 @@ import time
 import pytest
 import torch
 
+from vqexp.core.atomic import write_atomically
 from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.keys import key_of
-from vqexp.core.store import Artifact, Job, Store, write_atomically
+from vqexp.core.store import Artifact, Job, Store
 
 
 def artifact(value: float = 1.0) -> Artifact:

@@ -1,19 +1,18 @@
 """Read and write a classifier's parameters, and refuse a file that does not fit in one clear line."""
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vqexp.classifiers.contents import read_weights
 from vqexp.classifiers.matching import Match, match
 from vqexp.classifiers.normalize import Normalized
 from vqexp.classifiers.wording import adjustments, misfit, settings
-from vqexp.core.errors import ConfigError, WorkError, one_line, require
+from vqexp.core.atomic import write_atomically
+from vqexp.core.errors import ConfigError, require
 from vqexp.core.notes import note
 
 
@@ -51,16 +50,7 @@ def save_checkpoint(classifier: nn.Module, path: str | Path) -> None:
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in tensors.items()
     }
-    path = Path(path)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(copies, unfinished)
-        os.replace(unfinished, path)
-    except Exception as error:  # safetensors has its own error for a full disk
-        with suppress(OSError):
-            unfinished.unlink()
-        raise WorkError(f"the checkpoint {path} cannot be written: {one_line(error)}") from error
+    write_atomically(Path(path), save(copies))
 
 
 def _network(classifier: nn.Module) -> nn.Module:

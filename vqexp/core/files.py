@@ -10,10 +10,11 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from vqexp.core.atomic import write_atomically
 from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.keys import key_of
-from vqexp.core.progress import stage
-from vqexp.core.store import default_root, write_atomically
+from vqexp.core.progress import progress_bar
+from vqexp.core.store import default_root
 
 # A file this young, in ns, may change again without a change of its time: some disks keep whole seconds.
 YOUNG = 2 * 10**9
@@ -35,7 +36,7 @@ def hash_files(name: str, paths: Sequence[Path]) -> list[str]:
     stats = dict(zip(places, map(_size_and_time, paths), strict=True))
     unread = [place for place in stats if place not in known or known[place][:2] != stats[place]]
     try:
-        with stage(f"read {name}", len(unread)) as bar, ThreadPoolExecutor() as pool:
+        with progress_bar(f"read {name}", len(unread)) as bar, ThreadPoolExecutor() as pool:
             for place, digest in zip(unread, pool.map(_read, map(Path, unread)), strict=True):
                 new[place] = (*stats[place], digest)
                 bar.advance()

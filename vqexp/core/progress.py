@@ -27,7 +27,7 @@ class Bar:
 
 
 @contextmanager
-def stage(description: str, total: int) -> Iterator[Bar]:
+def progress_bar(description: str, total: int) -> Iterator[Bar]:
     """A bar on stderr for `total` steps, gone when done; nothing at all where stderr is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:

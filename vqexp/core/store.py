@@ -5,14 +5,12 @@ finished one is never computed again. The lock of a key is freed by the system w
 run that is killed, or shared by several workers, resumes where it was.
 """
 
-import errno
 import hashlib
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vqexp.core.errors import ConfigError, WorkError
+from vqexp.core.atomic import faults, write_atomically
+from vqexp.core.errors import ConfigError
 
 
 @dataclass
@@ -112,7 +111,7 @@ class Store:
         """Compute under the key's lock; None if another process holds it and `wait` is false."""
         path = self.path(job.kind, job.key)
         lock_path = path.with_suffix(".lock")
-        with faults(f"cannot write {path.parent}"):
+        with faults(f"{path.parent} cannot be written"):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(lock_path, timeout=-1 if wait else 0)
             try:
@@ -139,31 +138,6 @@ class Store:
         facts = json.dumps(artifact.facts)
         metadata = {"facts": facts, "checksum": _checksum(job.kind, job.key, artifact.tensors, facts)}
         write_atomically(self.path(job.kind, job.key), save(artifact.tensors, metadata))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write under a temporary name and rename; raise `WorkError` on a full disk and the like."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with faults(f"cannot write {path}"):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def faults(what: str) -> Iterator[None]:
-    """Turn an `OSError` into a one-line `WorkError`."""
-    try:
-        yield
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise WorkError(f"{what}: {reason}") from None
 
 
 def _checksum(kind: str, key: str, tensors: dict[str, Tensor], facts: str) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vqexp.core.atomic import atomically
 from vqexp.core.errors import ConfigError, one_line, require
 from vqexp.core.files import hash_files
 from vqexp.data.columns import choose
@@ -133,13 +133,8 @@ def write_parquet(path: Path, pixels: Tensor, labels: Tensor, classes: Sequence[
     images = [{"bytes": _png(image), "path": f"{row}.png"} for row, image in enumerate(pixels)]
     schema = pa.schema([("image", IMAGE), ("label", pa.int64())], metadata={"classes": ",".join(classes)})
     table = pa.table({"image": pa.array(images, IMAGE), "label": labels.numpy()}, schema=schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, unfinished, row_group_size=ROWS_PER_GROUP)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with atomically(path) as temporary:
+        pq.write_table(table, temporary, row_group_size=ROWS_PER_GROUP)
 
 
 def _png(image: Tensor) -> bytes:

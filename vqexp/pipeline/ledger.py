@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from vqexp.core.progress import stage
+from vqexp.core.progress import progress_bar
 from vqexp.core.store import Artifact, Job, Store
 
 
@@ -33,7 +33,7 @@ class Ledger:
         """
         parts: dict[int, Artifact] = {}
         done, total = 0, 0.0
-        with stage(title, sum(rows.stop - rows.start for rows in chunks)) as bar:
+        with progress_bar(title, sum(rows.stop - rows.start for rows in chunks)) as bar:
             for index, artifact in self.store.fetch_all(jobs):
                 parts[index] = artifact
                 if leave is not None:

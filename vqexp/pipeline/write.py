@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vqexp.core.atomic import write_atomically
 from vqexp.core.components import EXECUTION
 from vqexp.core.keys import key_of
-from vqexp.core.store import Artifact, Job, write_atomically
+from vqexp.core.store import Artifact, Job
 from vqexp.metrics import Measurement
 from vqexp.pipeline.provenance import provenance
 from vqexp.pipeline.record import Counts, MadeFor, Provenance, Record

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from vqexp.core.errors import WorkError
-from vqexp.core.progress import Bar, stage
+from vqexp.core.progress import Bar, progress_bar
 from vqexp.core.random_module import bound
 from vqexp.loggers import Logger
 from vqexp.training.augment import augment
@@ -64,7 +64,7 @@ def fit(
         if selection:
             selection.best = state["best"]
     before = time.monotonic() - result["seconds"]
-    with stage("training", recipe.epochs * batches) as bar:
+    with progress_bar("training", recipe.epochs * batches) as bar:
         bar.advance(result["epochs"] * batches)
         for epoch in range(result["epochs"], recipe.epochs):
             model.train()

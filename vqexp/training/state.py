@@ -1,13 +1,13 @@
 """A training's complete state on disk after each epoch, so that a killed training resumes where it was."""
 
-import os
+import io
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vqexp.core.errors import WorkError, one_line
+from vqexp.core.atomic import write_atomically
 
 
 class StateFile:
@@ -24,14 +24,9 @@ class StateFile:
         """Replace the file at once. Raises `WorkError` if it cannot be written."""
         if self._path is None:
             return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"fingerprint": self._fingerprint, **state}, self._unfinished(self._path))
-            os.replace(self._unfinished(self._path), self._path)
-        except (OSError, RuntimeError) as error:
-            raise WorkError(
-                f"the training state {self._path} cannot be written: {one_line(error)}"
-            ) from error
+        data = io.BytesIO()
+        torch.save({"fingerprint": self._fingerprint, **state}, data)
+        write_atomically(self._path, data.getvalue())
 
     def read(self) -> dict[str, Any] | None:
         """The state, or None: a file broken or of another training is ignored, with a note on stderr."""
@@ -51,8 +46,5 @@ class StateFile:
         """Remove the file and what a killed write left beside it."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
-            self._unfinished(self._path).unlink(missing_ok=True)
-
-    @staticmethod
-    def _unfinished(path: Path) -> Path:
-        return path.with_name(f"{path.name}.part")
+            for left in self._path.parent.glob(f".{self._path.name}.*"):
+                left.unlink(missing_ok=True)

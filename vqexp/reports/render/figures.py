@@ -22,12 +22,12 @@ def draw_figure(
     points: what `lines` and `tradeoff` draw. cells: with their records, what `pictures` are made from.
     """
     # pyplot is slow to import
-    from vqexp.reports.render.draw import draw
     from vqexp.reports.render.pictures import draw_picture_figure
+    from vqexp.reports.render.plot import plot
 
     if figure.drawing is not None:
         files: list[Path] = build("figure.drawing", {**figure.drawing, "stem": folder / figure.name})
         return files
     if figure.kind == "pictures":
         return draw_picture_figure(figure, cells, folder, note)
-    return draw(figure, points, folder, note)
+    return plot(figure, points, folder, note)

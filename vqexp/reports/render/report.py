@@ -8,9 +8,10 @@ import pandas as pd
 from vqexp.audits.members import load_audit
 from vqexp.audits.result import all_audits
 from vqexp.audits.standing import headline
+from vqexp.core.atomic import write_atomically
 from vqexp.core.config import CONF, finite
 from vqexp.core.errors import ConfigError
-from vqexp.core.store import Store, write_atomically
+from vqexp.core.store import Store
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.render import html, latex, markdown

@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 
 from vqexp.audits.members import load_audit
 from vqexp.audits.result import read_audit
+from vqexp.core.atomic import write_atomically
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.core.keys import key_of
-from vqexp.core.store import Store, write_atomically
+from vqexp.core.store import Store
 from vqexp.pipeline import prepare, read
 from vqexp.reports.render.audit_page import audit_page
 from vqexp.reports.spec.cell import Cell

@@ -19,7 +19,7 @@ CROWDED = 0.09  # of the axis: ticks at the measured values themselves, unless s
 APART = 0.012  # of the axis: how far series stand apart, so that their error bars can be told apart
 
 
-def draw(figure: Figure, points: Sequence[Point], folder: Path, note: str = "") -> list[Path]:
+def plot(figure: Figure, points: Sequence[Point], folder: Path, note: str = "") -> list[Path]:
     """Writes `NAME.pdf` and `NAME.png` into `folder`, unless there are no points; returns the files.
 
     Error bars are 95 % intervals over images. `note` is printed across the top.
@@ -34,7 +34,7 @@ def draw(figure: Figure, points: Sequence[Point], folder: Path, note: str = "") 
     names = list(dict.fromkeys(point.series for point in shown))
     for axis, panel in zip(axes[0], panels, strict=True):
         own = [point for point in shown if point.panel == panel]
-        (draw_lines if figure.kind == "lines" else draw_tradeoff)(axis, figure, own, names)
+        (plot_lines if figure.kind == "lines" else plot_tradeoff)(axis, figure, own, names)
         axis.set_title(_with_n(panel, own))
         axis.grid(alpha=0.3)
     handles, labels = _legend(axes[0])
@@ -58,7 +58,7 @@ def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
     return list(entries.values()), list(entries)
 
 
-def draw_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Sequence[str]) -> None:
+def plot_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Sequence[str]) -> None:
     """Draws each series and column over x."""
     lines = defaultdict(list)
     for point in points:
@@ -91,7 +91,7 @@ def draw_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Seque
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
-def draw_tradeoff(axis: Axes, figure: Figure, points: Sequence[Point], names: Sequence[str]) -> None:
+def plot_tradeoff(axis: Axes, figure: Figure, points: Sequence[Point], names: Sequence[str]) -> None:
     """Draws the second of the two columns in `shows` over the first, with x beside each point."""
     across, up = figure.shows
     values = {(point.series, point.x, point.column): point.value for point in points}
