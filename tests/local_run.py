@@ -20,7 +20,7 @@ class Noise(nn.Module):
 
 
 class LocalRun:
-    """Clean images x and, if given, adversarial ones, in chunks of `size`; a `vqexp.metrics.Run`."""
+    """Clean images x and, if given, adversarial ones, in chunks of `size`; in place of `Stages`."""
 
     def __init__(self, classifier, x, labels, *, adversarial=None, defense=None, view=None, size=4):
         n = len(x)
@@ -57,7 +57,7 @@ class LocalRun:
 
 
 def setup(defense=None, perturbs=True, adversary=None, shape=(1, 8, 8)):
-    """A `vqexp.metrics.Setup`."""
+    """In place of an `Experiment`: what the check of a metric asks for."""
     return SimpleNamespace(
         dataset=SimpleNamespace(shape=shape),
         defense=adapted(defense or NoDefense()),

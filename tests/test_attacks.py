@@ -90,13 +90,13 @@ def drawing_from(randomness):
 @pytest.mark.parametrize("name", REAL)
 def test_pgd_is_as_strong_as_torchattacks(name):
     (classifier, images, labels), (_, eps) = real(name), REAL[name]
-    images, labels = images[:24], labels[:24]
-    attack = PGD(eps=eps, steps=10, step_size=eps / 4)
-    reference = torchattacks.PGD(classifier, eps, eps / 4, steps=10, random_start=True)
+    images, labels = images[:12], labels[:12]
+    attack = PGD(eps=eps, steps=5, step_size=eps / 2)
+    reference = torchattacks.PGD(classifier, eps, eps / 2, steps=5, random_start=True)
     ours, theirs = [], []
-    for seed, batch in enumerate(zip(images.split(12), labels.split(12), strict=True)):
+    for seed, batch in enumerate(zip(images.split(6), labels.split(6), strict=True)):
         ours.append(attack.run(classifier, *batch, seed).images)
-        with drawing_from(Randomness(seed, torch.arange(12))):  # both start from the same random points
+        with drawing_from(Randomness(seed, torch.arange(6))):  # both start from the same random points
             theirs.append(reference(*batch))
     compare(classifier, images, labels, torch.cat(ours), torch.cat(theirs))
 
@@ -212,7 +212,7 @@ ROWS = {"mnist": [121, 5, 12, 59, 95, 73], "cifar10": [2, 5, 3, 101, 177, 192]}
 @pytest.mark.parametrize("name", REAL)
 def test_autoattack_is_the_packages(name):
     (classifier, images, labels), (_, eps) = real(name), REAL[name]
-    budget = {"steps": 8, "queries": 100}  # in full, an image that withstands all takes minutes
+    budget = {"steps": 5, "queries": 50}  # in full, an image that withstands all takes minutes
     check_against_the_package(classifier, images[ROWS[name]], labels[ROWS[name]], eps, 4, budget)
 
 
@@ -229,9 +229,9 @@ SHORT = {"steps": 8, "queries": 50}
     ],
 )
 def test_autoattack_is_the_packages_on_digits(digits, digit_classifier, eps, budget, settings):
-    images, labels = digits[0][:10], digits[1][:10].clone()
+    images, labels = digits[0][:7], digits[1][:7].clone()
     labels[3] = (labels[3] + 1) % 10  # f is wrong there from the start
-    check_against_the_package(digit_classifier, images, labels, eps, batch_size=6, budget=budget, **settings)
+    check_against_the_package(digit_classifier, images, labels, eps, batch_size=4, budget=budget, **settings)
 
 
 def test_autoattack_leaves_no_trace(digits, digit_classifier, capfd):

@@ -11,8 +11,8 @@ from vqexp.core.components import build, component, own_choices
 from vqexp.core.errors import ConfigError
 from vqexp.core.sources import source_of
 from vqexp.pipeline import prepare
-from vqexp.pipeline.record import record_key
 from vqexp.pipeline.stages import Stages
+from vqexp.pipeline.write import record_key
 
 QUICK = ["scale=smoke", "training.epochs=1", "attack=none", "metric.runs=1"]
 

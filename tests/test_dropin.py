@@ -49,9 +49,9 @@ ATTACKS = {
 
 @pytest.fixture(params=DEFENSES)
 def attacked(request, digit_images, digit_classifier):
-    """A defended classifier, 16 digits and their labels."""
+    """A defended classifier, 12 digits and their labels."""
     model = vqexp.defend(digit_classifier, DEFENSES[request.param]).eval()
-    return model, digit_images.pixels(slice(16)), digit_images.labels[:16]
+    return model, digit_images.pixels(slice(12)), digit_images.labels[:12]
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

@@ -15,8 +15,9 @@ from vqexp.core.estimate import average, proportion
 from vqexp.core.margins import margin
 from vqexp.core.text import interval, value
 from vqexp.defenses import NoDefense
-from vqexp.metrics import Accuracy, Evaluation
+from vqexp.metrics import Accuracy
 from vqexp.metrics.protocols import all_of, vote
+from vqexp.pipeline.stages import Evaluation
 
 OUTCOMES = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]], dtype=torch.bool)
 

@@ -52,7 +52,7 @@ def test_both_gain_accuracy_in_noise(train, digit_images):
         torch.manual_seed(0)
         f = small_cnn((1, 8, 8), 10, width=16)
         recipe = Descent(
-            objective=objective, epochs=8, lr=0.003, batch_size=64, optimizer="adam", schedule="constant"
+            objective=objective, epochs=5, lr=0.003, batch_size=64, optimizer="adam", schedule="constant"
         )
         recipe.fit(f, train, seed=0, device=torch.device("cpu"))
         model, images = AdditiveNoise(sigma=SIGMA).wrap(f), digit_images.pixels(slice(None))

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from vqexp import results
 from vqexp.core.components import build
 from vqexp.core.config import CONF, register_resolvers, resolved
+from vqexp.pipeline.older import upgraded
 from vqexp.reports.spec.choices import chosen_by, merged, read_settings
 
 register_resolvers()
@@ -131,18 +132,18 @@ def test_settings_of_a_file_come_before_those_that_it_builds_on():
 def test_older_records_are_read_with_a_preset():
     """It holds what stood among their datasets' settings."""
     for record in results.records(PUBLISHED):
-        dataset, preset = record["config"]["dataset"], record["config"]["preset"]
+        dataset, preset = record.config["dataset"], record.config["preset"]
         assert not {"eps", "pgd", "swrd", "standard"} & set(dataset)
         assert {"eps", "pgd", "swrd", "standard"} <= set(preset)
 
 
-def test_what_an_older_audit_was_told_is_told_of_the_preset(tmp_path):
-    record = {
-        "config": {"dataset": {"name": "digits", "eps": 0.3}},
-        "overrides": ["dataset.eps=0.3", "attack.eps='${mul:2,${dataset.eps}}'", "dataset.n=8"],
-    }
-    (tmp_path / "records").mkdir()
-    (tmp_path / "records" / "a.json").write_text(json.dumps(record))
-    (found,) = results.records(tmp_path)
+def test_what_an_older_audit_was_told_is_told_of_the_preset():
+    found = upgraded(
+        {
+            "config": {"dataset": {"name": "digits", "eps": 0.3}},
+            "overrides": ["dataset.eps=0.3", "attack.eps='${mul:2,${dataset.eps}}'", "dataset.n=8"],
+            "metrics": {},
+        }
+    )
     assert found["overrides"] == ["preset.eps=0.3", "attack.eps='${mul:2,${preset.eps}}'", "dataset.n=8"]
     assert found["config"] == {"dataset": {"name": "digits"}, "preset": {"eps": 0.3}}

@@ -85,8 +85,8 @@ def test_a_certified_image_is_not_broken_inside_its_radius(digit_images, digit_c
     defense = AdditiveNoise(sigma=sigma)
     for radius in (0.1, 0.2):
         rows = right & (found.radius > radius)
-        attack = PGD(eps=radius, norm="l2", steps=20, step_size=radius / 5, loss="margin")
-        view = WhiteBox(gradient="exact", samples=8).view(digit_classifier, defense)
+        attack = PGD(eps=radius, norm="l2", steps=10, step_size=radius / 3, loss="margin")
+        view = WhiteBox(gradient="exact", samples=4).view(digit_classifier, defense)
         adversarial = attack.run(view, images[rows], labels[rows], seed=0).images
         again = certify(digit_classifier, adversarial, sigma=sigma, n=1000, seed=1)
         broken = (again.labels != labels[rows]) & (again.labels >= 0)

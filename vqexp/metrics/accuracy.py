@@ -5,8 +5,9 @@ from torch import Tensor
 
 from vqexp.core.errors import check_number
 from vqexp.core.estimate import Estimate, proportion
-from vqexp.metrics.base import Evaluation, Measurement, Metric, Run
 from vqexp.metrics.protocols import all_of, vote
+from vqexp.pipeline.metric import Measurement, Metric
+from vqexp.pipeline.stages import Evaluation, Stages
 
 
 class Accuracy(Metric):
@@ -23,33 +24,33 @@ class Accuracy(Metric):
         check_number("metric.all", all, low=1, high=runs, integer=True)
         self.runs, self.select_runs, self.vote, self.all = runs, select_runs, vote, all
 
-    def measure(self, run: Run) -> Measurement:
+    def measure(self, stages: Stages) -> Measurement:
         """Accuracies on the clean and, if there are any, on the adversarial images.
 
         `_on_correct`: over the images that f classifies correctly. `undefended_`: f without the defense. A
         defense inside f has neither. What is reported comes from `report` draws; `select` draws, which are
         others, serve choices among attacks.
         """
-        labels = run.images.labels
-        counts = {"ids": run.images.ids, "labels": labels}
+        labels = stages.images.labels
+        counts = {"ids": stages.images.ids, "labels": labels}
         estimates: dict[str, Estimate] = {}
         on_correct: Tensor | None = None
-        for kind in ("natural", "adversarial") if run.attacked else ("natural",):
+        for kind in ("natural", "adversarial") if stages.attacked else ("natural",):
             adversarial, undefended = kind == "adversarial", {}
-            if not run.defense.installs:  # without which there is no f
-                alone = run.evaluate(adversarial=adversarial, defended=False, purpose="report", runs=1)
+            if not stages.defense.installs:  # without which there is no f
+                alone = stages.evaluate(adversarial=adversarial, defended=False, purpose="report", runs=1)
                 counts[f"undefended_{kind}_correct"] = alone.correct[0]
                 on_correct = alone.correct[0] if on_correct is None else on_correct
                 name = "undefended_accuracy" if adversarial else "undefended_natural_accuracy"
                 title = f"{'robust' if adversarial else 'natural'} accuracy, no defense"
                 undefended[name] = proportion(alone.correct, title=title)
             for purpose, runs in (("select", self.select_runs), ("report", self.runs)):
-                judged = run.evaluate(adversarial=adversarial, defended=True, purpose=purpose, runs=runs)
+                judged = stages.evaluate(adversarial=adversarial, defended=True, purpose=purpose, runs=runs)
                 counts |= self._counts(f"{kind}_{purpose}", judged, labels)
             estimates |= self._estimates("robust" if adversarial else kind, judged, labels, on_correct)
             estimates |= undefended
             if adversarial:
-                estimates |= self._attacked(run, judged)
+                estimates |= self._attacked(stages, judged)
         return Measurement(estimates, counts)
 
     def _estimates(
@@ -77,9 +78,9 @@ class Accuracy(Metric):
             f"{name}_all": all_of(judged.correct, self.all),
         }
 
-    def _attacked(self, run: Run, judged: Evaluation) -> dict[str, Estimate]:
+    def _attacked(self, stages: Stages, judged: Evaluation) -> dict[str, Estimate]:
         """What only an attack has: how many images it changed, and what it says of its own success."""
-        perturbed, flags = run.known("perturbed"), run.known("autoattack_flags")
+        perturbed, flags = stages.known("perturbed"), stages.known("autoattack_flags")
         assert perturbed is not None
         estimates = {
             "robust_accuracy_on_perturbed": proportion(

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.estimate import average
-from vqexp.metrics.base import Measurement, Metric, Run, Setup, needs_attack
+from vqexp.pipeline.experiment import Experiment
+from vqexp.pipeline.metric import Measurement, Metric, needs_attack
+from vqexp.pipeline.stages import Stages
 
 OF = {
     "undefended": "of A(x)",
@@ -27,30 +29,30 @@ class Denoising(Metric):
         check_number("metric.runs", runs, low=1, integer=True)
         self.runs = runs
 
-    def check(self, setup: Setup) -> None:
+    def check(self, experiment: Experiment) -> None:
         """Refuse a run without adversarial images or without images of a defense."""
-        needs_attack("denoising", setup)
-        if not setup.defense.preprocesses:
+        needs_attack("denoising", experiment)
+        if not experiment.defense.preprocesses:
             raise SenselessError(
                 "metric=denoising looks at the images that a preprocessor makes, but "
-                f"{setup.defense.name} acts on more than f's input"
+                f"{experiment.defense.name} acts on more than f's input"
             )
 
-    def measure(self, run: Run) -> Measurement:
+    def measure(self, stages: Stages) -> Measurement:
         """`psnr_defended` in dB and `ssim_defended`; `_undefended`: of A(x) itself; `_natural`: of the
         quantized x; `_between`: of the quantized A(x) to the quantized x, under another draw.
 
         Over the images that the attack changed: of others there is nothing to remove.
         """
-        found = run.chunked(
+        found = stages.chunked(
             "denoising",
             [self.VERSION, self.runs],
-            lambda index: self._of_chunk(run, index),
+            lambda index: self._of_chunk(stages, index),
             adversarial=True,
         )
-        perturbed = run.known("perturbed")
+        perturbed = stages.known("perturbed")
         assert perturbed is not None
-        counts = {"ids": run.images.ids, "labels": run.images.labels, **found}
+        counts = {"ids": stages.images.ids, "labels": stages.images.labels, **found}
         estimates = {}
         for name, values in found.items():
             score, kind = name.split("_")
@@ -59,14 +61,14 @@ class Denoising(Metric):
         return Measurement(estimates, counts)
 
     @torch.no_grad()
-    def _of_chunk(self, run: Run, index: int) -> dict[str, Tensor]:
+    def _of_chunk(self, stages: Stages, index: int) -> dict[str, Tensor]:
         """Tensors (n, draws)."""
-        x, adversarial = run.inputs(index, False), run.inputs(index, True)
-        ids = run.images.ids[run.chunks[index]]
+        x, adversarial = stages.inputs(index, False), stages.inputs(index, True)
+        ids = stages.images.ids[stages.chunks[index]]
         rows: dict[str, list[Tensor]] = {}
-        naturals = _each_draw(run, x, ids, self.runs + 1)
+        naturals = _each_draw(stages, x, ids, self.runs + 1)
         natural = next(naturals)
-        for defended in _each_draw(run, adversarial, ids, self.runs):
+        for defended in _each_draw(stages, adversarial, ids, self.runs):
             other = next(naturals, natural)  # of a fixed defense there is but one
             pairs = {"defended": (defended, x), "natural": (natural, x), "between": (defended, other)}
             for kind, (images, to) in pairs.items():
@@ -78,9 +80,9 @@ class Denoising(Metric):
         return {name: torch.stack(values, 1).cpu() for name, values in rows.items()}
 
 
-def _each_draw(run: Run, images: Tensor, ids: Tensor, draws: int) -> Iterator[Tensor]:
+def _each_draw(stages: Stages, images: Tensor, ids: Tensor, draws: int) -> Iterator[Tensor]:
     """What the defense makes of the images, draw by draw."""
-    for block in run.draws(run.defense, images, ids, "report", draws):
+    for block in stages.draws(stages.defense, images, ids, "report", draws):
         yield from block
 
 

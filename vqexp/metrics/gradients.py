@@ -9,7 +9,9 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from vqexp.adversaries import View
 from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.estimate import average, proportion
-from vqexp.metrics.base import Measurement, Metric, Run, Setup
+from vqexp.pipeline.experiment import Experiment
+from vqexp.pipeline.metric import Measurement, Metric
+from vqexp.pipeline.stages import Stages
 
 NO_GRADIENT = "metric=gradients looks at gradients, but this adversary has none to follow"
 
@@ -36,12 +38,12 @@ class Gradients(Metric):
         check_number("metric.pairs", pairs, low=1, integer=True)
         self.pairs = pairs
 
-    def check(self, setup: Setup) -> None:
+    def check(self, experiment: Experiment) -> None:
         """Refuse an adversary without gradients."""
-        if not setup.adversary.differentiable:
+        if not experiment.adversary.differentiable:
             raise SenselessError(NO_GRADIENT)
 
-    def measure(self, run: Run) -> Measurement:
+    def measure(self, stages: Stages) -> Measurement:
         """At the clean and, if there are any, at the adversarial images.
 
         `_norm`: l2 norm, loss per unit of [0, 1] pixels. `_all_zero`, `_not_finite`: share of gradients
@@ -50,15 +52,15 @@ class Gradients(Metric):
         pairs in which one is zero or not finite have none.
         Raises `SenselessError` if the view is not differentiable.
         """
-        if not run.view.differentiable:
+        if not stages.view.differentiable:
             raise SenselessError(NO_GRADIENT)
-        found = Measurement({}, {"ids": run.images.ids, "labels": run.images.labels})
-        for kind in ("natural", "adversarial") if run.attacked else ("natural",):
+        found = Measurement({}, {"ids": stages.images.ids, "labels": stages.images.labels})
+        for kind in ("natural", "adversarial") if stages.attacked else ("natural",):
             adversarial = kind == "adversarial"
-            rows = run.chunked(
+            rows = stages.chunked(
                 "gradients",
                 [self.VERSION, self.pairs],
-                self._of_chunk(run, adversarial),
+                self._of_chunk(stages, adversarial),
                 adversarial=adversarial,
                 seen=True,
             )
@@ -72,13 +74,13 @@ class Gradients(Metric):
             found.counts |= {f"{name}_{key}": values.contiguous() for key, values in calls.items()}
         return found
 
-    def _of_chunk(self, run: Run, adversarial: bool) -> Callable[[int], dict[str, Tensor]]:
-        view = run.view
+    def _of_chunk(self, stages: Stages, adversarial: bool) -> Callable[[int], dict[str, Tensor]]:
+        view = stages.view
 
         def compute(index: int) -> dict[str, Tensor]:
-            images, rows = run.inputs(index, adversarial), run.chunks[index]
-            labels = run.images.labels[rows].to(images.device)
-            view.start(0, run.images.ids[rows])
+            images, rows = stages.inputs(index, adversarial), stages.chunks[index]
+            labels = stages.images.labels[rows].to(images.device)
+            view.start(0, stages.images.ids[rows])
             return summarize(view, images, labels, self.pairs if view.random else 0)
 
         return compute

@@ -6,7 +6,9 @@ from vqexp.certificates import ABSTAIN, CERTIFICATES, INTERVALS, certified
 from vqexp.core.errors import SenselessError, check_number, one_of, require
 from vqexp.core.estimate import proportion
 from vqexp.defenses import AdditiveNoise
-from vqexp.metrics.base import Measurement, Metric, Run, Setup
+from vqexp.pipeline.experiment import Experiment
+from vqexp.pipeline.metric import Measurement, Metric
+from vqexp.pipeline.stages import Stages
 
 PAPER_FACTOR = 0.95  # Li et al., section 4: "multiply 95% for the corresponding accuracy"
 
@@ -46,9 +48,9 @@ class Smoothing(Metric):
         self.certificates, self.radii = list(certificates), [float(radius) for radius in radii]
         self.draws, self.guess_draws, self.alpha, self.interval = draws, guess_draws, alpha, interval
 
-    def check(self, setup: Setup) -> None:
+    def check(self, experiment: Experiment) -> None:
         """Refuse a defense that is no additive noise, or noise of another kind than a certificate's."""
-        defense = setup.defense
+        defense = experiment.defense
         if not isinstance(defense, AdditiveNoise) or defense.scale == 0:
             raise SenselessError(
                 f"metric=smoothing certifies additive noise, and this is {defense.name}; choose "
@@ -61,26 +63,26 @@ class Smoothing(Metric):
                     f"defense.noise is {defense.noise}"
                 )
 
-    def measure(self, run: Run) -> Measurement:
+    def measure(self, stages: Stages) -> Measurement:
         """`vote_accuracy`: of the majority. `CERTIFICATE_abstained`: share of images without a guarantee.
 
         `CERTIFICATE_at_RADIUS`: certified accuracy. `_times_095`: the same times 0.95, as the paper has it.
         """
-        assert isinstance(run.defense, AdditiveNoise)
-        labels = run.images.labels
-        votes = run.votes(adversarial=False, purpose="certify", draws=self.draws)
+        assert isinstance(stages.defense, AdditiveNoise)
+        labels = stages.images.labels
+        votes = stages.votes(adversarial=False, purpose="certify", draws=self.draws)
         guesses = votes
         if self.guess_draws:
-            guesses = run.votes(adversarial=False, purpose="guess", draws=self.guess_draws)
+            guesses = stages.votes(adversarial=False, purpose="guess", draws=self.guess_draws)
         right = (guesses.argmax(1) == labels).unsqueeze(0)
         estimates = {"vote_accuracy": proportion(right, title="accuracy of the majority vote")}
-        counts = {"ids": run.images.ids, "labels": labels, "votes": votes, "guesses": guesses.clone()}
+        counts = {"ids": stages.images.ids, "labels": labels, "votes": votes, "guesses": guesses.clone()}
         for name in self.certificates:
             found = certified(
                 guesses,
                 votes,
                 certificate=name,
-                scale=run.defense.scale,
+                scale=stages.defense.scale,
                 alpha=self.alpha,
                 interval="binary" if name == "cohen" else self.interval,
             )
@@ -96,7 +98,7 @@ class Smoothing(Metric):
                     estimates[f"{name}_at_{radius:g}_times_095"] = proportion(
                         PAPER_FACTOR * right.double(), title=f"{title}, times 0.95"
                     )
-        return Measurement(estimates, counts, {"note": self._note(run.defense)})
+        return Measurement(estimates, counts, {"note": self._note(stages.defense)})
 
     def _note(self, defense: AdditiveNoise) -> str:
         norms = ", ".join(f"{name} ({CERTIFICATES[name].norm})" for name in self.certificates)

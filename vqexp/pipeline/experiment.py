@@ -24,7 +24,7 @@ from vqexp.core.store import Store
 from vqexp.data import Dataset
 from vqexp.defenses import Defense, NoDefense, adapted
 from vqexp.loggers import Logger
-from vqexp.metrics import Metric
+from vqexp.pipeline.metric import Metric
 from vqexp.pipeline.parts import NETWORK, group_component, network
 from vqexp.training import Training
 

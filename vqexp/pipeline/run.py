@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vqexp.defenses import ForeignModel
-from vqexp.metrics import Measurement
 from vqexp.pipeline.experiment import Experiment, prepare
+from vqexp.pipeline.metric import Measurement
 from vqexp.pipeline.record import MadeFor
 from vqexp.pipeline.stages import Stages
 from vqexp.pipeline.write import write_record

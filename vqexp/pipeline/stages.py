@@ -7,6 +7,7 @@ run that is killed loses one chunk at most and several workers share the rest.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -23,10 +24,18 @@ from vqexp.core.random_module import is_random
 from vqexp.core.reductions import outcomes, votes
 from vqexp.core.sampling import Sampler
 from vqexp.core.store import Artifact, Job
-from vqexp.metrics import Evaluation
 from vqexp.pipeline.foundation import Foundation
 
 EVALUATION_VERSION = 3
+
+
+@dataclass
+class Evaluation:
+    """predicted int16, correct bool, margin float32: all (runs, n)."""
+
+    predicted: Tensor
+    correct: Tensor
+    margin: Tensor
 
 
 class Stages(Foundation):

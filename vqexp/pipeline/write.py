@@ -9,7 +9,7 @@ from vqexp.core.atomic import write_atomically
 from vqexp.core.components import EXECUTION
 from vqexp.core.keys import key_of
 from vqexp.core.store import Artifact, Job
-from vqexp.metrics import Measurement
+from vqexp.pipeline.metric import Measurement
 from vqexp.pipeline.provenance import provenance
 from vqexp.pipeline.record import Counts, MadeFor, Provenance, Record
 from vqexp.pipeline.stages import Stages

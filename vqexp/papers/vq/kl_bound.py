@@ -17,10 +17,12 @@ from vqexp.core.estimate import average, proportion
 from vqexp.core.reductions import votes
 from vqexp.defenses import PRD, VectorQuantizer
 from vqexp.defenses.vq import kmeans
-from vqexp.metrics.base import Measurement, Metric, Run, Setup, needs_attack
 from vqexp.papers.vq import mixture
 from vqexp.papers.vq.proposition1 import probability_margin, vote_certificate
 from vqexp.papers.vq.second_term import noise_limit, second_term
+from vqexp.pipeline.experiment import Experiment
+from vqexp.pipeline.metric import Measurement, Metric, needs_attack
+from vqexp.pipeline.stages import Stages
 
 PIXEL_MAXIMA = (1, 255)
 TITLES = {
@@ -76,10 +78,10 @@ class KLBound(Metric):
         self.votes = votes
         self.codebooks, self.assignments = codebooks, assignments
 
-    def check(self, setup: Setup) -> None:
+    def check(self, experiment: Experiment) -> None:
         """Refuse a defense without a codebook, or whose codebook has no density."""
-        needs_attack("kl_bound", setup)
-        defense = setup.defense
+        needs_attack("kl_bound", experiment)
+        defense = experiment.defense
         if not isinstance(defense, VectorQuantizer):
             raise SenselessError(
                 f"metric=kl_bound compares codebooks, but {type(defense).__name__} has none; "
@@ -91,7 +93,7 @@ class KLBound(Metric):
                     f"defense.{name} is 0; without that noise the divergence of metric=kl_bound is infinite"
                 )
 
-    def measure(self, run: Run) -> Measurement:
+    def measure(self, stages: Stages) -> Measurement:
         """`kl_full`, `kl_diag`: first term of Lemma 1, with the covariances of the mixtures full or diagonal.
 
         `_floor`: the same between two independent sample sets of x. `kl_second_term`, with its floor (x
@@ -104,9 +106,11 @@ class KLBound(Metric):
             *(self.codebooks, self.assignments, self.votes),
         ]
         # what x has by itself serves all attacks on it
-        clean = run.chunked("kl_clean", settings, lambda index: self._of_clean(run, index), adversarial=False)
-        found = run.chunked(
-            "kl_bound", settings, lambda index: self._of_adversarial(run, index, clean), adversarial=True
+        clean = stages.chunked(
+            "kl_clean", settings, lambda index: self._of_clean(stages, index), adversarial=False
+        )
+        found = stages.chunked(
+            "kl_bound", settings, lambda index: self._of_adversarial(stages, index, clean), adversarial=True
         )
         found |= {
             name: values for name, values in clean.items() if name.startswith("kl_") or name == "vote_margin"
@@ -119,21 +123,24 @@ class KLBound(Metric):
             holds = vote_certificate(found["vote_margin"], divergence) >= 0
             name = f"theorem1_{covariance}"
             estimates[name] = proportion(holds.unsqueeze(0), title=TITLES[name])
-        counts = {"ids": run.images.ids, "labels": run.images.labels, **found}
+        counts = {"ids": stages.images.ids, "labels": stages.images.labels, **found}
         note = (
             f"an estimate, not a bound: {self.components} Gaussians fitted to {self.samples} codebooks, "
             f"{self.scale}; what is not clearly above its floor is not seen"
         )
         return Measurement(estimates, counts, {"note": note})
 
-    def _of_clean(self, run: Run, index: int) -> dict[str, Tensor]:
+    def _of_clean(self, stages: Stages, index: int) -> dict[str, Tensor]:
         """For each x of a chunk: mixtures, floors, codebooks for the second term, margin of the votes."""
-        images, rows = run.inputs(index, False), run.chunks[index]
-        ids, labels = run.images.ids[rows], run.images.labels[rows]
+        images, rows = stages.inputs(index, False), stages.chunks[index]
+        ids, labels = stages.images.ids[rows], stages.images.labels[rows]
         parts = [
-            self._floors(_quantizer(run), x, int(image_id)) for x, image_id in zip(images, ids, strict=True)
+            self._floors(_quantizer(stages), x, int(image_id))
+            for x, image_id in zip(images, ids, strict=True)
         ]
-        shares = votes(run.draws(run.model, images, ids, "report", self.votes)).double().cpu() / self.votes
+        shares = (
+            votes(stages.draws(stages.model, images, ids, "report", self.votes)).double().cpu() / self.votes
+        )
         return {**_stacked(parts), "vote_margin": probability_margin(shares, labels)}
 
     def _floors(self, defense: VectorQuantizer, x: Tensor, image_id: int) -> dict[str, Tensor]:
@@ -149,14 +156,16 @@ class KLBound(Metric):
             found |= {f"{covariance}_{name}": values[0] for name, values in vars(one).items()}
         return found
 
-    def _of_adversarial(self, run: Run, index: int, clean: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _of_adversarial(self, stages: Stages, index: int, clean: dict[str, Tensor]) -> dict[str, Tensor]:
         """For each A(x) of a chunk: its divergences from x, of which `clean` says the rest."""
-        defense, rows = _quantizer(run), run.chunks[index]
-        images, adversarial = run.inputs(index, False), run.inputs(index, True)
+        defense, rows = _quantizer(stages), stages.chunks[index]
+        images, adversarial = stages.inputs(index, False), stages.inputs(index, True)
         known = [{name: values[i] for name, values in clean.items()} for i in range(rows.start, rows.stop)]
         parts = [
             self._divergences(defense, x, other, int(image_id), of_x)
-            for x, other, image_id, of_x in zip(images, adversarial, run.images.ids[rows], known, strict=True)
+            for x, other, image_id, of_x in zip(
+                images, adversarial, stages.images.ids[rows], known, strict=True
+            )
         ]
         found = _stacked(parts)
         if isinstance(defense, PRD):
@@ -199,9 +208,9 @@ class KLBound(Metric):
         )
 
 
-def _quantizer(run: Run) -> VectorQuantizer:
-    assert isinstance(run.defense, VectorQuantizer)
-    return run.defense
+def _quantizer(stages: Stages) -> VectorQuantizer:
+    assert isinstance(stages.defense, VectorQuantizer)
+    return stages.defense
 
 
 def _stacked(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -12,7 +12,9 @@ from torch import Tensor
 from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.estimate import proportion
 from vqexp.core.reductions import mean
-from vqexp.metrics.base import Measurement, Metric, Run, Setup, needs_attack
+from vqexp.pipeline.experiment import Experiment
+from vqexp.pipeline.metric import Measurement, Metric, needs_attack
+from vqexp.pipeline.stages import Stages
 
 
 def certified_error(distance: Tensor, margin: Tensor, *, m: int, delta: float) -> Tensor:
@@ -58,29 +60,29 @@ class Certified(Metric):
         check_number("metric.delta", delta, above=0, below=1)
         self.draws, self.delta = draws, float(delta)
 
-    def check(self, setup: Setup) -> None:
+    def check(self, experiment: Experiment) -> None:
         """Refuse what Proposition 1 does not speak of."""
-        needs_attack("certified", setup)
-        if setup.adversary.fixed_draws is not None:
+        needs_attack("certified", experiment)
+        if experiment.adversary.fixed_draws is not None:
             raise SenselessError(
                 "metric=certified needs draws that are independent of A(x), but this adversary knows them"
             )
-        if setup.defense.installs:
+        if experiment.defense.installs:
             raise SenselessError(
                 "metric=certified compares with f alone, but this defense is a part of f; "
                 "choose one that is placed before f"
             )
 
-    def measure(self, run: Run) -> Measurement:
+    def measure(self, stages: Stages) -> Measurement:
         """`certified_accuracy`: its mean over all images. `certified`: share of images where it is not 0.
 
         `robust_accuracy` is what is bounded, over the same m draws.
         """
-        labels = run.images.labels
-        found = run.chunked(
+        labels = stages.images.labels
+        found = stages.chunked(
             "certified",
             [self.VERSION, self.draws],
-            lambda index: self._of_chunk(run, index),
+            lambda index: self._of_chunk(stages, index),
             adversarial=True,
         )
         accuracy = certified_accuracy(found["distance"], found["margin"], m=self.draws, delta=self.delta)
@@ -91,7 +93,7 @@ class Certified(Metric):
             "certified": proportion(accuracy.unsqueeze(0) > 0, title="images certified above zero"),
             "robust_accuracy": proportion(found["right"].unsqueeze(0), title="robust accuracy"),
         }
-        counts = {"ids": run.images.ids, "labels": labels, "certified_accuracy": accuracy, **found}
+        counts = {"ids": stages.images.ids, "labels": labels, "certified_accuracy": accuracy, **found}
         note = (
             f"certified at the one adversarial image of this attack, not over the ball: {self.draws} draws, "
             f"delta {self.delta:g}"
@@ -99,16 +101,16 @@ class Certified(Metric):
         return Measurement(estimates, counts, {"note": note})
 
     @torch.no_grad()
-    def _of_chunk(self, run: Run, index: int) -> dict[str, Tensor]:
+    def _of_chunk(self, stages: Stages, index: int) -> dict[str, Tensor]:
         """distance, margin and share of right draws, (n,) float64."""
-        rows = run.chunks[index]
-        x, adversarial, ids = run.inputs(index, False), run.inputs(index, True), run.images.ids[rows]
-        labels = run.images.labels[rows].to(x.device)
-        (logits,) = next(run.draws(run.classifier, x, ids, "report", 1))
+        rows = stages.chunks[index]
+        x, adversarial, ids = stages.inputs(index, False), stages.inputs(index, True), stages.images.ids[rows]
+        labels = stages.images.labels[rows].to(x.device)
+        (logits,) = next(stages.draws(stages.classifier, x, ids, "report", 1))
         clean = logits.double().softmax(1)
         found = mean(
             torch.stack([(logits.double().softmax(2) - clean).abs().sum(2), logits.argmax(2) == labels], 2)
-            for logits in run.draws(run.model, adversarial, ids, "report", self.draws)
+            for logits in stages.draws(stages.model, adversarial, ids, "report", self.draws)
         )
         return {
             "distance": found[:, 0],
