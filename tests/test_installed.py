@@ -15,7 +15,7 @@ from vqexp.core.reductions import mean, outcomes, votes
 from vqexp.core.sampling import AT_ONCE, Sampler
 from vqexp.defenses import defend
 from vqexp.pipeline import read, run
-from vqexp.pipeline.experiment import prepare
+from vqexp.pipeline.build import prepare
 from vqexp.pipeline.stages import Stages
 
 INNER = ("defense._target_=inner.InnerNoise", "adversary=exact")

@@ -17,7 +17,7 @@ from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError, MissingError, SenselessError
 from vqexp.data import Images
 from vqexp.defenses import PRD, NoDefense
-from vqexp.pipeline.experiment import prepare
+from vqexp.pipeline.build import prepare
 from vqexp.pipeline.foundation import Foundation
 from vqexp.training import CrossEntropy, Descent, Quantized
 

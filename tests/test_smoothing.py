@@ -11,7 +11,7 @@ from vqexp.core.errors import ConfigError
 from vqexp.core.store import Store
 from vqexp.defenses import AdditiveNoise
 from vqexp.pipeline import read, run
-from vqexp.pipeline.experiment import prepare
+from vqexp.pipeline.build import prepare
 
 NOISE = ("defense=additive_noise", "defense.sigma=0.2", "metric=smoothing", "attack=none", "metric.draws=200")
 

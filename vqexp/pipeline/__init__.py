@@ -1,6 +1,7 @@
 """The pipeline: from a config to a record."""
 
-from vqexp.pipeline.experiment import Experiment, prepare
+from vqexp.pipeline.build import prepare
+from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.record import Record, read, read_all
 from vqexp.pipeline.run import run, run_experiment
 

@@ -7,7 +7,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vqexp.defenses import ForeignModel
-from vqexp.pipeline.experiment import Experiment, prepare
+from vqexp.pipeline.build import prepare
+from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.metric import Measurement
 from vqexp.pipeline.record import MadeFor
 from vqexp.pipeline.stages import Stages

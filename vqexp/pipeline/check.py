@@ -1,0 +1,70 @@
+"""What is checked of a run before any work starts, beside what each component checks of itself."""
+
+import math
+
+from vqexp.core.components import nested, target_of
+from vqexp.core.errors import SenselessError, require
+from vqexp.pipeline.experiment import Experiment
+
+
+def check(experiment: Experiment) -> None:
+    """Raise `ConfigError` with one line, unless the components make sense together, and f can be built."""
+    experiment.defense.check(experiment.dataset.shape)
+    experiment.adversary.check(experiment.defense)
+    experiment.attack.check(experiment.adversary, experiment.defense, experiment.dataset.num_classes)
+    for metric in (experiment.metric, *experiment.further.values()):
+        metric.check(experiment)
+    check_gradient(experiment)
+    check_radius(experiment)
+    experiment.dataset.check(("test",))  # first, so that tables leave out data that is not here
+    check_training(experiment)
+    check_classifier(experiment)
+
+
+def check_training(experiment: Experiment) -> None:
+    """Refuse an f that comes ready where the training is tied to the defense: the f would win, unnoticed."""
+    settings = experiment.config["training"]
+    factory = target_of("training", settings)
+    targets = [factory, *(target_of("training", settings[name]) for name in nested(factory, settings))]
+    tied = [target for target in targets if getattr(target, "uses_defense", False) is True]
+    if experiment.training is None and tied:
+        raise SenselessError(
+            f"training by {tied[0].__name__} fits f to the defense, but f comes ready, from "
+            "classifier.checkpoint or classifier.weights; choose training=standard, or leave both out and "
+            "start from a checkpoint with training.start=FILE"
+        )
+
+
+def check_classifier(experiment: Experiment) -> None:
+    """Build it once: a wrong setting or checkpoint, or weights that are not there, show now.
+
+    Not so what torchvision brings ready, which it may have to download.
+    """
+    ready = experiment.config["classifier"].get("weights") not in (None, "zoo")
+    if not ready or experiment.checkpoint is not None:
+        classifier = experiment.classifier()
+        if experiment.training is not None:
+            experiment.training.behind(experiment.defense).initialize(classifier)
+
+
+def check_gradient(experiment: Experiment) -> None:
+    """Refuse an attack that needs a gradient from an adversary that sees none."""
+    if experiment.attack.needs_gradient and not experiment.adversary.differentiable:
+        attack, adversary = (
+            type(part).__name__.lower() for part in (experiment.attack, experiment.adversary)
+        )
+        raise SenselessError(
+            f"attack={attack} follows a gradient, and adversary={adversary} has none; choose attack=square"
+        )
+
+
+def check_radius(experiment: Experiment) -> None:
+    """Refuse a radius that is larger than the box [0, 1] is wide: it is meant in other pixels."""
+    attack = experiment.attack
+    norm, eps = getattr(attack, "norm", "linf"), getattr(attack, "eps", 0.0)
+    most = math.sqrt(math.prod(experiment.dataset.shape)) if norm == "l2" else 1.0
+    require(
+        eps <= most,
+        f"attack.eps is {eps:g}; it must be at most {most:.4g}, the {norm} width of [0, 1] images; "
+        f"did you mean attack.eps={eps:g}/255, that is, attack.eps='${{div:{eps:g},255}}'?",
+    )
