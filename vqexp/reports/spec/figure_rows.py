@@ -33,6 +33,11 @@ def rows_of(
     return rows
 
 
+def at_x(metric: str, x: float | None) -> str:
+    """Returns the metric's name with the value of x for X: `renyi_at_X` is `renyi_at_0.5` at x = 0.5."""
+    return metric if x is None else re.sub(r"X(?![a-z])", f"{x:g}", metric)
+
+
 def zero_rows(
     panels: Sequence[Mapping[str, Any]],
     series: Sequence[Mapping[str, Any]],

@@ -11,6 +11,7 @@ from vqexp.core.errors import ConfigError, one_of, require
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.claims import Claim, load_claims
+from vqexp.reports.spec.figure_rows import at_x
 from vqexp.reports.spec.settings import from_overrides
 from vqexp.reports.spec.shape import check_shape
 
@@ -76,7 +77,7 @@ class Table:
             table=self.name,
             row=row["label"],
             column=name,
-            metric=row.get("metric", column["metric"]),
+            metric=at_x(row.get("metric", column["metric"]), row.get("x")),
             settings={**from_overrides(self.common), **grid, **own},
             reported=row.get("reported", {}).get(column.get("reported_as", name)),
             source=self.source,

@@ -26,7 +26,8 @@ class Plan:
 
 
 def make_plan(tables: Sequence[Table], shared: Sequence[str], *, smoke_test: bool) -> Plan:
-    """Returns one job for each cell, column by column, so that cheap ones come first.
+    """Returns the jobs, column by column, so that cheap ones come first. Cells of a table that differ in
+    their metric alone share a job.
 
     shared: overrides that follow each cell's own. Those of `classifier` are left out for cells with an f of
     their own, chosen by `classifier` or `training`. In a smoke test many cells become the same, and share a
@@ -42,7 +43,7 @@ def make_plan(tables: Sequence[Table], shared: Sequence[str], *, smoke_test: boo
             else:
                 own = not {"classifier", "training"}.isdisjoint(cell.settings)
                 spared = [text for text in shared if not (own and group_of(text) == "classifier")]
-                key, job = tuple(cell.overrides()), [*cell.overrides(), *spared]
+                key, job = (table.name, *to_overrides(cell.settings)), [*cell.overrides(), *spared]
             jobs.setdefault(key, job)
             places.append((table, cell, list(jobs).index(key)))
     return Plan(list(jobs.values()), places)

@@ -1,0 +1,42 @@
+"""Rényi's radius beside PixelDP's, for all p1 and p2: Li et al., Figure 5."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from vqexp.certificates import Cohen, PixelDP, Renyi
+from vqexp.core.plot import COLORS, save
+
+LEAST = 0.2  # of p1 + p2: appendix A, as for the largest two of ten classes
+LEVELS = (0.25, 0.5, 1, 1.5, 2, 3)
+
+
+def draw_bounds(stem: Path, points: int = 121) -> list[Path]:
+    """Write `STEM.pdf` and `STEM.png`: contours of both radii in units of sigma, and cuts along p1.
+
+    points: of the grid along each axis. The paper draws two surfaces, of which one hides the other.
+    """
+    canvas, (plane, cuts) = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
+    p1, p2 = np.meshgrid(np.linspace(0, 1, points), np.linspace(0, 0.5, points))
+    valid = (p1 >= p2) & (p1 + p2 <= 1 + 1e-12) & (p1 + p2 >= LEAST)
+    for kind, color, line in ((Renyi, COLORS[2], "solid"), (PixelDP, COLORS[1], "dashed")):
+        radii = np.where(valid, kind().radius(p1.ravel(), p2.ravel(), 1.0).reshape(p1.shape), np.nan)
+        radii[~np.isfinite(radii)] = np.nan
+        lines = plane.contour(p1, p2, radii, LEVELS, colors=color, linestyles=line)
+        plane.clabel(lines, fmt="%g", fontsize=7)
+        plane.plot([], [], color=color, linestyle=line, label=kind.__name__)
+    plane.set(xlabel="p(1)", ylabel="p(2)", title="radius / sigma")
+    plane.legend(fontsize=8)
+    along = np.linspace(0.5, 0.999, points)
+    for certificate, color, line in (
+        (Cohen(), COLORS[0], ":"),
+        (Renyi(), COLORS[2], "-"),
+        (PixelDP(), COLORS[1], "--"),
+    ):
+        radii = certificate.radius(along, 1 - along, 1.0)
+        cuts.plot(along, radii, line, color=color, label=type(certificate).__name__)
+    cuts.set(xlabel="p(1), with p(2) = 1 - p(1)", ylabel="radius / sigma", title="two classes")
+    cuts.legend(fontsize=8)
+    cuts.grid(alpha=0.3)
+    return save(canvas, stem)
