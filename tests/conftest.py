@@ -18,6 +18,7 @@ from vqexp import cli
 from vqexp.classifiers import small_cnn
 from vqexp.core.components import own_choices
 from vqexp.core.config import CONF, register_resolvers
+from vqexp.core.store import Store
 from vqexp.data import Digits
 from vqexp.data.base import SPLITS
 from vqexp.data.parquet import write_parquet
@@ -109,10 +110,30 @@ def enlarged_digits(tmp_path_factory):
     return root
 
 
+@pytest.fixture(autouse=True)
+def trained_once(request, monkeypatch, tmp_path_factory):
+    """A classifier is trained once for all tests; those marked `trains` have the store's own."""
+    base = tmp_path_factory.getbasetemp()
+    common = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "classifiers"
+    whole = Store.path
+
+    def path(self, kind, key):
+        return common / f"{key}.safetensors" if kind == "classifier" else whole(self, kind, key)
+
+    if not request.node.get_closest_marker("trains"):
+        monkeypatch.setattr(Store, "path", path)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """One store for a test module, so that each classifier is trained once."""
     return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """A report without its drawings, which take most of its time."""
+    monkeypatch.setattr("vqexp.reports.render.material.draw_figure", lambda *arguments, **settings: [])
 
 
 @pytest.fixture

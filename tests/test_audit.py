@@ -97,9 +97,11 @@ def test_without_autoattack_it_agrees_with_autoattack(vqexp, store):
     """On an adversarially trained network: at most one of 60 digits differs."""
     network = ("training=pgd_at", "classifier.width=8", "defense=none", "training.epochs=8")
     labels = ("PGD, cross-entropy", "PGD, margin", "one target", "Square")
-    members = ("scale.audit.members=60", "scale.audit.targets=9")
+    members = ("scale.audit.members=60", "scale.audit.targets=9", "scale.attack_steps=40")
     _, worst = audit(vqexp, store, *network, *members, rows(*labels))
-    status, _, err = vqexp(*network, "attack=autoattack", "dataset.n=60", store=store)
+    status, _, err = vqexp(
+        *network, "attack=autoattack", "attack.steps=40", "attack.queries=1000", "dataset.n=60", store=store
+    )
     assert (status, err) == (0, "")
     frame = results.load(store)
     standard = frame[frame["config.attack._target_"].str.endswith("AutoAttack")].iloc[-1]

@@ -191,6 +191,7 @@ def test_a_defense_of_the_users_own(vqexp, tmp_path, monkeypatch):
     assert "Round against PGD" in out
 
 
+@pytest.mark.trains
 def test_a_table_runs_its_cells_and_shows_reported_beside_measured(vqexp, tmp_path):
     arguments = ["table.common=['adversary=oblivious']", "table.only_rows=[RandDisc]", "training.epochs=1"]
     status, out, err = vqexp("-m", "table=vq_table2", "scale=smoke", *arguments)

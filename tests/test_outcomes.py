@@ -95,7 +95,7 @@ def test_a_record_carries_what_the_counts_say(vqexp, tmp_path):
     assert with_outcomes(full, store) == full
 
 
-def test_a_report_keeps_them_for_the_next(vqexp, tmp_path, small_cifar10):
+def test_a_report_keeps_them_for_the_next(vqexp, tmp_path, small_cifar10, undrawn):
     table = ["-m", "table=vq_table2", "table.only_rows=[RandDisc]", *small_cifar10]
     small = ["dataset.n=16", "metric.runs=2", "table.only_columns=[pgd]", "scale=cpu"]
     assert vqexp(*table, *small)[0] == 0

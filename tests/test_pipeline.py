@@ -37,6 +37,7 @@ def count(store, kind):
     return len(list((Path(store) / kind).glob("*.safetensors")))
 
 
+@pytest.mark.trains
 def test_oblivious_images_serve_every_defense_and_every_draw(config, store):
     run(config("attack=fgsm"))
     attacks, classifiers = count(store, "adversarial"), count(store, "classifier")

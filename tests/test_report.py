@@ -151,7 +151,7 @@ def test_latex_has_every_row_and_column(report):
     assert not re.search(r"(?<!\\)[%_#]", "\n".join(lines[1:]))
 
 
-def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path, small_cifar10):
+def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path, small_cifar10, undrawn):
     more = ["scale=cpu", "dataset.n=24", "precision=bfloat16", "table.only_columns=[pgd]"]
     assert vqexp(*TABLE, *SMALL, *small_cifar10, *more)[0] == 0
     write(store, tmp_path / "results")
@@ -163,7 +163,7 @@ def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path, small_c
     assert line.endswith("| 2 | 24 |")
 
 
-def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path, small_cifar10):
+def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path, small_cifar10, undrawn):
     folder, other = tmp_path / "results", tmp_path / "other"
     rows = ["no attack", "PGD, cross-entropy"]
     audit = ["-m", "table=audit", "defense=jpeg", "scale=cpu", "training.epochs=1", "scale.audit.members=8"]

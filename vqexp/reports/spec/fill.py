@@ -3,26 +3,18 @@
 Everything that a cell sets must agree. f, the images and the runs may differ, and are shown.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from functools import cache
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-
 from vqexp.core.components import EXECUTION, NONE, parameters, plain, target_of
-from vqexp.core.config import CONF, finite, numbers, register_resolvers
+from vqexp.core.config import finite
 from vqexp.core.errors import ConfigError
 from vqexp.core.keys import key_of
 from vqexp.pipeline.record import Record
 from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.choices import chosen_by, read_settings
+from vqexp.reports.spec.compose import composed
 from vqexp.reports.spec.settings import from_overrides, group_of, to_overrides
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "training")
@@ -37,7 +29,6 @@ FREE = {
 F = ("classifier", "training", "precision")  # what a cell may say of f, beside the kind of its training
 TOLD = ("dataset", "preset", "scale")  # the groups whose settings count for all rows of an audit
 DIGITS = 12
-REFERENCE = re.compile(r"[{,:]([a-z_]+)[.}]")  # the group that an interpolation names
 
 
 def settings_key(config: Mapping[str, Any]) -> str:
@@ -124,7 +115,8 @@ def is_row(settings: Mapping[str, Any], record: Record) -> bool:
     }
     cell = tuple(to_overrides({**settings, **told}))
     return all(
-        _settings(group, _group(cell, group, record.scale)) == _settings(group, record.config[group])
+        _settings(group, composed(cell, group, record.scale, _matters))
+        == _settings(group, record.config[group])
         for group in ("adversary", "attack", "metric")
     )
 
@@ -142,7 +134,7 @@ def says_of_f(settings: Mapping[str, Any], record: Record) -> bool:
             found = _at(own, name.split(".")[1:])
         else:
             kind = kind_of_training if group == "training" else itemgetter("_target_")
-            wanted = kind(_group(tuple(to_overrides(settings)), group, record.scale))
+            wanted = kind(composed(tuple(to_overrides(settings)), group, record.scale, _matters))
             found = kind(own)
         if _rounded(wanted) != _rounded(found):
             return False
@@ -162,82 +154,4 @@ def cell_key(settings: Mapping[str, Any], scale: str) -> str:
 
 @cache
 def _cell_key(cell: tuple[str, ...], scale: str) -> str:
-    return key_of({group: _settings(group, _group(cell, group, scale)) for group in GROUPS})
-
-
-def _group(cell: tuple[str, ...], group: str, scale: str) -> dict[str, Any]:
-    """The resolved settings of one group of a cell, as far as they matter."""
-    told, changes = {"scale": scale}, []
-    for text in cell:
-        override = _parsed(text)
-        if override.package is not None:  # of a surrogate
-            continue
-        if _is_choice(override):
-            told[override.key_or_group] = str(override.value())
-        else:
-            changes.append(text)
-    choices = {**_default_choices(), **told}
-    for name in ("dataset", "preset"):  # which choose for others, unless the cell does
-        path = _path(name, choices[name])
-        choices |= {**(chosen_by(path) if path.exists() else {}), **told}
-    needed, waiting = {}, [group]
-    while waiting:
-        name = waiting.pop()
-        if name in choices and name not in needed:
-            needed[name] = choices[name]
-            set_by_cell = [text for text in changes if _parsed(text).key_or_group.startswith(f"{name}.")]
-            waiting += REFERENCE.findall(f"{_node(name, choices[name])}{set_by_cell}")
-    own = tuple(text for text in changes if _parsed(text).key_or_group.split(".")[0] in needed)
-    return _resolved(group, tuple(sorted(needed.items())), own)
-
-
-@cache
-def _resolved(group: str, choices: tuple[tuple[str, str], ...], changes: tuple[str, ...]) -> dict[str, Any]:
-    config: dict[str, Any] = {name: deepcopy(_node(name, choice)) for name, choice in choices}
-    config["seed"] = 0
-    for change in changes:
-        *path, last = _parsed(change).key_or_group.split(".")
-        node = config
-        for name in path:
-            node = node.setdefault(name, {})
-        node[last] = _parsed(change).value()
-    found = OmegaConf.create(numbers(config))[group]
-    return {str(name): _value(found, str(name)) for name in found if _matters(group, str(name))}
-
-
-def _value(node: Any, name: str) -> Any:
-    value = node[name]
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
-@cache
-def _default_choices() -> dict[str, str]:
-    """What `conf/config.yaml` chooses of each group."""
-    register_resolvers()
-    chosen = chosen_by(CONF / "config.yaml")
-    return {name: choice for name, choice in chosen.items() if _path(name, choice).exists()}
-
-
-@cache
-def _node(group: str, choice: str) -> dict[str, Any]:
-    """The settings of a choice, interpolations unresolved."""
-    return read_settings(_path(group, choice))
-
-
-def _path(group: str, choice: str) -> Path:
-    return CONF / group / f"{choice}.yaml"
-
-
-def _is_choice(override: Override) -> bool:
-    """Whether it chooses a config file, as `defense=prd` does."""
-    return (CONF / override.key_or_group).is_dir()
-
-
-@cache
-def _parsed(text: str) -> Override:
-    parser = OverridesParser.create()
-    try:
-        return parser.parse_override(text)
-    except HydraException:  # an interpolation within another has to be quoted
-        name, _, value = text.partition("=")
-        return parser.parse_override(f"{name}='{value}'")
+    return key_of({group: _settings(group, composed(cell, group, scale, _matters)) for group in GROUPS})
