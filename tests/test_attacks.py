@@ -229,7 +229,7 @@ SHORT = {"steps": 8, "queries": 50}
     ],
 )
 def test_autoattack_is_the_packages_on_digits(digits, digit_classifier, eps, budget, settings):
-    images, labels = digits[0][:5], digits[1][:5].clone()
+    images, labels = digits[0][:7], digits[1][:7].clone()
     labels[3] = (labels[3] + 1) % 10  # f is wrong there from the start
     check_against_the_package(digit_classifier, images, labels, eps, batch_size=3, budget=budget, **settings)
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from vqexp.core.components import own_choices
 from vqexp.core.config import CONF, CONFIG_FAULTS, config_message, register_resolvers, resolved
 from vqexp.core.errors import WorkError, require
+from vqexp.help import help_text
 from vqexp.reports.spec.shape import check_choice
 
 # What the user is told in one line; anything else is a bug and keeps its traceback.
@@ -72,6 +73,9 @@ def _run(config: DictConfig, group: str | None, overrides: list[str]) -> str:
 
 def main() -> None:
     """Run; exit with 2 on bad input and 1 on a fault during work, with one line on stderr."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text())
+        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, not printed with a traceback
     sys.argv[1:] = own_choices(sys.argv[1:])
     register_resolvers()
