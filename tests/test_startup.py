@@ -44,5 +44,5 @@ def test_the_package_imports_what_is_asked_for():
     code = "import sys, vqexp; {}; print('torch' in sys.modules)"
     assert run(code.format("vqexp.__version__")).stdout == "False\n"
     assert run(code.format("vqexp.results.load")).stdout == "True\n"
-    assert run(code.format("from vqexp import defend")).stdout == "True\n"
+    assert run(code.format("from vqexp import certify, defend")).stdout == "True\n"
     assert "no attribute 'nothing'" in run(code.format("vqexp.nothing")).stderr

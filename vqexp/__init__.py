@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vqexp import results
+    from vqexp.certificates import certify
     from vqexp.defenses import defend
 
 # Before torch is loaded: threads that spin while they wait make a busy machine ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "defend", "results"]
+__all__ = ["__version__", "certify", "defend", "results"]
+HOMES = {"certify": "vqexp.certificates", "defend": "vqexp.defenses"}
 
 
 def __getattr__(name: str) -> Any:
-    """`results` and `defend`, imported when first used: torch is slow to load, and `--help` needs none."""
+    """What `__all__` names, imported when first used: torch is slow to load, and `--help` needs none."""
     if name == "results":
         return importlib.import_module("vqexp.results")
-    if name == "defend":
-        return importlib.import_module("vqexp.defenses").defend
+    if name in HOMES:
+        return getattr(importlib.import_module(HOMES[name]), name)
     raise AttributeError(f"module 'vqexp' has no attribute {name!r}")
