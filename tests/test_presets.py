@@ -134,7 +134,7 @@ def test_older_records_are_read_with_a_preset():
     for record in results.records(PUBLISHED):
         dataset, preset = record.config["dataset"], record.config["preset"]
         assert not {"eps", "pgd", "swrd", "standard"} & set(dataset)
-        assert {"eps", "pgd", "swrd", "standard"} <= set(preset)
+        assert {"eps", "pgd", "standard"} <= set(preset)
 
 
 def test_what_an_older_audit_was_told_is_told_of_the_preset():
