@@ -38,17 +38,10 @@ def sison_glaz(counts: np.ndarray, labels: np.ndarray, alpha: float) -> tuple[np
     return found[rows, labels, 0], upper.max(1)
 
 
-def point(counts: np.ndarray, labels: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """The shares themselves: no bounds, and no guarantee."""
-    own, others, total = _split(counts, labels)
-    return own / total, others.max(1) / total
-
-
 INTERVALS: dict[str, Bounds] = {
     "clopper_pearson": clopper_pearson,
     "binary": binary,
     "sison_glaz": sison_glaz,
-    "point": point,
 }
 
 

@@ -36,19 +36,21 @@ class Accuracy(Metric):
         estimates: dict[str, Estimate] = {}
         on_correct: Tensor | None = None
         for kind in ("natural", "adversarial") if stages.attacked else ("natural",):
-            adversarial, undefended = kind == "adversarial", {}
+            adversarial = kind == "adversarial"
+            alone: Tensor | None = None
             if not stages.defense.installs:  # without which there is no f
-                alone = stages.evaluate(adversarial=adversarial, defended=False, purpose="report", runs=1)
-                counts[f"undefended_{kind}_correct"] = alone.correct[0]
-                on_correct = alone.correct[0] if on_correct is None else on_correct
-                name = "undefended_accuracy" if adversarial else "undefended_natural_accuracy"
-                title = f"{'robust' if adversarial else 'natural'} accuracy, no defense"
-                undefended[name] = proportion(alone.correct, title=title)
+                judged = stages.evaluate(adversarial=adversarial, defended=False, purpose="report", runs=1)
+                alone = judged.correct
+                counts[f"undefended_{kind}_correct"] = alone[0]
+                on_correct = alone[0] if on_correct is None else on_correct
             for purpose, runs in (("select", self.select_runs), ("report", self.runs)):
                 judged = stages.evaluate(adversarial=adversarial, defended=True, purpose=purpose, runs=runs)
                 counts |= self._counts(f"{kind}_{purpose}", judged, labels)
             estimates |= self._estimates("robust" if adversarial else kind, judged, labels, on_correct)
-            estimates |= undefended
+            if alone is not None:
+                name = "undefended_accuracy" if adversarial else "undefended_natural_accuracy"
+                title = f"{'robust' if adversarial else 'natural'} accuracy, no defense"
+                estimates[name] = proportion(alone, title=title)
             if adversarial:
                 estimates |= self._attacked(stages, judged)
         return Measurement(estimates, counts)

@@ -3,6 +3,6 @@
 from vqexp.pipeline.build import prepare
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.record import Record, read, read_all
-from vqexp.pipeline.run import run, run_experiment
+from vqexp.pipeline.run import run
 
-__all__ = ["Experiment", "Record", "prepare", "read", "read_all", "run", "run_experiment"]
+__all__ = ["Experiment", "Record", "prepare", "read", "read_all", "run"]

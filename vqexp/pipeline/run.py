@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 
 from vqexp.defenses import ForeignModel
 from vqexp.pipeline.build import prepare
-from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.metric import Measurement
 from vqexp.pipeline.record import MadeFor
 from vqexp.pipeline.stages import Stages
@@ -28,21 +27,12 @@ def run(
 
     Raises `ConfigError` before any work if a setting is wrong, `WorkError` for a fault during work.
     """
-    return run_experiment(prepare(config), group, overrides, reported)
-
-
-def run_experiment(
-    experiment: Experiment,
-    group: str | None = None,
-    overrides: Sequence[str] = (),
-    reported: MadeFor | None = None,
-) -> Path:
-    """`run` for components that are already built and checked."""
-    logger, config = experiment.logger, experiment.config
+    experiment = prepare(config)
+    logger, settings = experiment.logger, experiment.config
     name = "-".join(
-        config[part]["_target_"].rsplit(".", 1)[-1] for part in ("defense", "adversary", "attack")
+        settings[part]["_target_"].rsplit(".", 1)[-1] for part in ("defense", "adversary", "attack")
     )
-    logger.start(config, group, f"{config['dataset']['name']}-{name}", str(experiment.store.root))
+    logger.start(settings, group, f"{settings['dataset']['name']}-{name}", str(experiment.store.root))
     stages = Stages(experiment)
     found = _measured(stages)
     path = write_record(stages, found, _facts(stages) | found.facts, overrides, reported)
