@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SCALE ?= cpu
-TABLES := vq_table1 vq_table2 vq_table3 vq_table4 vq_table5 arxiv_table1 arxiv_table2 arxiv_table3
+TABLES := $(basename $(notdir $(wildcard conf/table/*_table*.yaml)))
 FIGURES := $(basename $(notdir $(wildcard conf/figure/*.yaml)))
 
 # where Python keeps no compiled files, every process of the suite would compile torch anew

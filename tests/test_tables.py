@@ -123,6 +123,20 @@ def test_smoke_keeps_what_a_cell_is_about():
     assert found == from_overrides([*kept.split(), "dataset=digits", "classifier=small_cnn"])
 
 
+def test_smoke_measures_at_the_radii_that_cells_show():
+    shown = [
+        (cell, float(found[1]))
+        for table in ALL.values()
+        for cell in table.cells()
+        if (found := re.search(r"_at_([0-9.]+)", cell.metric))
+    ]
+    assert shown
+    for cell, radius in shown:
+        assert radius == pytest.approx(
+            min(smoke(cell.settings)["metric.radii"], key=lambda r: abs(r - radius)), rel=1e-5
+        )
+
+
 # plans
 
 
