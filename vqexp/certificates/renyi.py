@@ -11,7 +11,8 @@ class Renyi(Certificate):
 
         L^2 = sup over alpha > 1 of -(2 sigma^2 / alpha) log(1 - 2 M_1(p1, p2) + 2 M_(1 - alpha)(p1, p2)),
 
-    M_p being the generalized mean. The supremum is found to a relative 1e-6, from below.
+    M_p being the generalized mean. The supremum is found to a relative 1e-6, from below. The released code
+    takes the best of 100 values of alpha from 1.01 to 2: a relative 1e-5 less, and 0.5 % less where p2 is 0.
     """
 
     norm, noise = "l2", "gaussian"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vqexp.certificates import ABSTAIN, CERTIFICATES, INTERVALS, certified
 from vqexp.core.errors import SenselessError, check_number, one_of, require
-from vqexp.core.estimate import proportion
+from vqexp.core.estimate import average, proportion
 from vqexp.defenses import AdditiveNoise
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.metric import Measurement, Metric
@@ -66,6 +66,7 @@ class Smoothing(Metric):
     def measure(self, stages: Stages) -> Measurement:
         """`vote_accuracy`: of the majority. `CERTIFICATE_abstained`: share of images without a guarantee.
 
+        `CERTIFICATE_radius`: mean radius, 0 where the label is wrong (Zhai et al. 2020, MACER, section 3).
         `CERTIFICATE_at_RADIUS`: certified accuracy. `_times_095`: the same times 0.95, as the paper has it.
         """
         assert isinstance(stages.defense, AdditiveNoise)
@@ -89,6 +90,11 @@ class Smoothing(Metric):
             counts[f"{name}_radius"], counts[f"{name}_label"] = found.radius, found.labels
             estimates[f"{name}_abstained"] = proportion(
                 (found.labels == ABSTAIN).unsqueeze(0), title=f"{name}: images without a guarantee"
+            )
+            estimates[f"{name}_radius"] = average(
+                found.radius * (found.labels == labels),
+                unit="",
+                title=f"{name}: mean certified {found.norm} radius, 0 where the label is wrong",
             )
             for radius in self.radii:
                 right = found.right_within(labels, radius).unsqueeze(0)

@@ -86,7 +86,7 @@ def plot_lines(axis: Axes, figure: Figure, points: Sequence[Point], names: Seque
             elinewidth=0.6,
             label=series if len(figure.shows) == 1 else f"{series}, {column}",
         )
-    axis.set(xlabel=figure.x_label, ylabel=figure.y_label, yscale=figure.scale)
+    axis.set(xlabel=figure.x_label, ylabel=figure.y_label, xscale=figure.x_scale, yscale=figure.scale)
     if all(right - left >= CROWDED * span for left, right in pairwise(ticks)):
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 

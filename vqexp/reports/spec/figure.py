@@ -25,7 +25,7 @@ class Figure:
         `schematic` (nothing to measure: `drawing` draws it).
     table: its cells; each row is one (panel, series, x).
     shows: what is drawn over x, a line style each: columns, or differences such as `natural - robust`.
-    x_label, y_label: axis titles. scale: of the y axis, `linear`, `log` or `symlog`.
+    x_label, y_label: axis titles. x_scale, scale: of the x and the y axis, `linear`, `log` or `symlog`.
     of: the figures whose cells this one draws, if it has none of its own.
     drawing: the `_target_` that draws a schematic into the file `stem`, and further arguments.
     """
@@ -37,6 +37,7 @@ class Figure:
     table: Table | None
     shows: list[str] = field(default_factory=list)
     x_label: str = ""
+    x_scale: str = "linear"
     y_label: str = "accuracy (%)"
     scale: str = "linear"
     of: list[str] = field(default_factory=list)
@@ -96,7 +97,7 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
             + (f": choose among those of figure={', figure='.join(left['of'])}" if left.get("of") else "")
         )
     left["claims"] = load_claims("figure", left.get("claims") or ())
-    figure = Figure(table=table, x_label=x.get("label", ""), **left)
+    figure = Figure(table=table, x_label=x.get("label", ""), x_scale=x.get("scale", "linear"), **left)
     require(
         (kind == "schematic") == (figure.drawing is not None),
         f"figure={figure.name} is of kind {kind}; a schematic needs a `drawing`, and nothing else has one",
