@@ -162,9 +162,9 @@ def test_the_attack_never_sees_a_draw_of_the_evaluation(config, monkeypatch):
     seen = []
 
     class Spy(Sampler):
-        def draws(self, model, images, ids, purpose, count):
+        def draws(self, model, images, ids, purpose, *which):
             seen.append(purpose)
-            return super().draws(model, images, ids, purpose, count)
+            return super().draws(model, images, ids, purpose, *which)
 
     monkeypatch.setattr("vqexp.pipeline.stages.Sampler", Spy)
     settings = ["adversary=ste", "attack.restarts=2", "metric.runs=2"]

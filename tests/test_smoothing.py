@@ -2,12 +2,16 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from vqexp.adversaries import WhiteBox
 from vqexp.attacks import PGD
 from vqexp.certificates import certify
 from vqexp.core.errors import ConfigError
+from vqexp.core.reductions import blocks
+from vqexp.core.sampling import Sampler
 from vqexp.core.store import Store
 from vqexp.defenses import AdditiveNoise
 from vqexp.pipeline import read, run
@@ -32,6 +36,22 @@ def test_a_run_certifies_from_disjoint_draws(config, store):
     same = read(run(config(*NOISE, "metric.guess_draws=0")))
     assert set(same.artifacts["votes"]) < set(record.artifacts["votes"])  # the same votes serve
     assert "the same draws name the label" in same.facts["note"]
+    fewer = read(run(config(*NOISE[:4], "metric.draws=100", "metric.guess_draws=0")))
+    assert set(fewer.artifacts["votes"]) < set(same.artifacts["votes"])  # the first 100 are kept apart
+
+
+@given(st.integers(1, 50_000))
+def test_blocks_of_draws_follow_each_other_and_share_their_ends(count):
+    parts = blocks(count)
+    assert [draw for part in parts for draw in range(*part)] == list(range(count))
+    assert set(parts[:-1]) <= set(blocks(count + 1000))
+
+
+def test_draws_in_blocks_are_the_draws(linear):
+    images, ids, model = torch.rand(3, 1, 4, 4), torch.arange(3), AdditiveNoise(sigma=0.2).wrap(linear)
+    whole = torch.cat(list(Sampler(0).draws(model, images, ids, "certify", 10)))
+    parts = [torch.cat(list(Sampler(0).draws(model, images, ids, "certify", 5, first))) for first in (0, 5)]
+    assert torch.equal(torch.cat(parts), whole)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Each takes the blocks that `Sampler.draws` yields, (some, N, ...) each.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -32,6 +33,12 @@ def votes(blocks: Iterable[Tensor]) -> Tensor:
         counts.scatter_add_(1, labels, torch.ones_like(labels))
     assert counts is not None
     return counts
+
+
+def blocks(count: int) -> list[tuple[int, int]]:
+    """Parts (first, stop) of range(count) that are kept apart: up to 100, to 1,000, then 1,000 at a time."""
+    edges = [0, 100, *range(1000, count + 1000, 1000)]
+    return [(first, min(stop, count)) for first, stop in pairwise(edges) if first < count]
 
 
 def mean(blocks: Iterable[Tensor]) -> Tensor:

@@ -28,9 +28,9 @@ class Sampler:
 
     @torch.no_grad()
     def draws(
-        self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int
+        self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int, first: int = 0
     ) -> Iterator[Tensor]:
-        """Yields model(images) under the draws 0 to count - 1 of a purpose, some at a time: (some, N, ...).
+        """Yields model(images) under `count` draws of a purpose from `first`, some at a time: (some, N, ...).
 
         images: (N, C, H, W). ids: (N,), their rows in the dataset. A fixed model has one draw. What a block
         needs in memory does not depend on `count`; `vqexp.core.reductions` sums blocks up.
@@ -40,7 +40,7 @@ class Sampler:
         known = random and self.known is not None
         count = (self.known or count) if random else 1
         with evaluating(model):
-            for numbers in torch.arange(count).split(max(1, AT_ONCE // images.numel())):
+            for numbers in torch.arange(first, first + count).split(max(1, AT_ONCE // images.numel())):
                 draw = repeated(purpose, numbers, ids, known=known)
                 with generators_kept():
                     seed_generators(seed_of(self.seed, draw.purpose, numbers.tolist(), ids.tolist()))

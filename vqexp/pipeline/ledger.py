@@ -1,5 +1,6 @@
 """Fetching artifacts with a progress bar, and a list of those that a run rests on."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from vqexp.core.progress import progress_bar
@@ -26,13 +27,15 @@ class Ledger:
         chunks: Sequence[slice],
         accuracy: Callable[[Artifact], float] | None = None,
         leave: str | None = None,
+        draws: int | None = None,
     ) -> list[Artifact]:
-        """All chunks' artifacts in order, with a bar in images and the running accuracy.
+        """All chunks' artifacts in order, with a bar in images, their speed, and the running accuracy.
 
-        leave: a tensor of each artifact that stays in the store, so that at most one is in memory.
+        leave: a tensor of each artifact that stays in the store, so that at most one is in memory. draws: of
+        each image, whose speed is shown.
         """
         parts: dict[int, Artifact] = {}
-        done, total = 0, 0.0
+        done, total, start = 0, 0.0, time.monotonic()
         with progress_bar(title, sum(rows.stop - rows.start for rows in chunks)) as bar:
             for index, artifact in self.store.fetch_all(jobs):
                 parts[index] = artifact
@@ -41,11 +44,14 @@ class Ledger:
                 self._note(jobs[index], artifact)
                 size = chunks[index].stop - chunks[index].start
                 done += size
-                if accuracy is None:
-                    bar.advance(size)
-                else:
+                figures = {}
+                if accuracy is not None:
                     total += size * accuracy(artifact)
-                    bar.advance(size, accuracy=total / done)
+                    figures["accuracy"] = total / done
+                if draws is not None:
+                    speed = done / (time.monotonic() - start)
+                    figures |= {"images/s": speed, "draws/s": speed * draws}
+                bar.advance(size, **figures)
         return [parts[index] for index in range(len(jobs))]
 
     def _note(self, job: Job, artifact: Artifact) -> None:

@@ -21,7 +21,7 @@ from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.keys import key_of, seed_of
 from vqexp.core.modes import freeze
 from vqexp.core.random_module import is_random
-from vqexp.core.reductions import outcomes, votes
+from vqexp.core.reductions import blocks, outcomes, votes
 from vqexp.core.sampling import Sampler
 from vqexp.core.store import Artifact, Job
 from vqexp.pipeline.foundation import Foundation
@@ -149,11 +149,11 @@ class Stages(Foundation):
         return freeze(self.defense.wrap(self.classifier))
 
     def draws(
-        self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int
+        self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int, first: int = 0
     ) -> Iterator[Tensor]:
         """`vqexp.core.sampling.Sampler.draws`, with what this run's adversary knows."""
         sampler = Sampler(self.experiment.seed, self.experiment.adversary.fixed_draws)
-        return sampler.draws(model, images, ids, purpose, count)
+        return sampler.draws(model, images, ids, purpose, count, first)
 
     def evaluate(self, *, adversarial: bool, defended: bool, purpose: str, runs: int) -> Evaluation:
         """Predictions on all images under `runs` draws of `purpose`; one where the classifier is fixed."""
@@ -185,16 +185,26 @@ class Stages(Foundation):
         )
 
     def votes(self, *, adversarial: bool, purpose: str, draws: int) -> Tensor:
-        """How many of the defended classifier's draws give each label, (n, classes) int64."""
+        """How many of the defended classifier's draws give each label, (n, classes) int64.
 
-        def count(index: int) -> dict[str, Tensor]:
-            images, ids = self.inputs(index, adversarial), self.images.ids[self.chunks[index]]
-            return {"votes": votes(self.draws(self.model, images, ids, purpose, draws))}
-
+        They are kept by block of draws, so that more of them later cost no more than the difference.
+        """
         known = self.experiment.adversary.fixed_draws
-        settings = [purpose, draws, known, self.defense_key, EVALUATION_VERSION]
-        parts = self._chunk_artifacts("votes", settings, count, adversarial, title=f"{draws} votes")
-        return torch.cat([part.tensors["votes"] for part in parts])
+        total = torch.zeros((), dtype=torch.int64)
+        for first, stop in blocks(draws) if is_random(self.model) and known is None else [(0, draws)]:
+
+            def count(index: int, first: int = first, stop: int = stop) -> dict[str, Tensor]:
+                images, ids = self.inputs(index, adversarial), self.images.ids[self.chunks[index]]
+                found = self.draws(self.model, images, ids, purpose, stop - first, first)
+                return {"votes": votes(found).cpu()}
+
+            settings = [purpose, first, stop, known, self.defense_key, EVALUATION_VERSION]
+            title = f"votes {first + 1:,} to {stop:,} of {draws:,}"
+            parts = self._chunk_artifacts(
+                "votes", settings, count, adversarial, title=title, draws=stop - first
+            )
+            total = total + torch.cat([part.tensors["votes"] for part in parts])
+        return total
 
     def image_keys(self, adversarial: bool) -> list[str]:
         """Keys of the chunks of adversarial or clean images."""
@@ -239,6 +249,7 @@ class Stages(Foundation):
         adversarial: bool,
         title: str,
         accuracy: Callable[[Artifact], float] | None = None,
+        draws: int | None = None,
     ) -> list[Artifact]:
         image_keys = self.image_keys(adversarial)
         if adversarial:
@@ -248,4 +259,4 @@ class Stages(Foundation):
             Job(kind, key_of(kind, key, common), lambda index=index: Artifact(compute(index)))  # type: ignore[misc]
             for index, key in enumerate(image_keys)
         ]
-        return self.ledger.fetch_chunks(title, jobs, self.chunks, accuracy)
+        return self.ledger.fetch_chunks(title, jobs, self.chunks, accuracy, draws=draws)
