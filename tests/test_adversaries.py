@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from inner import InnerNoise
 from torch import nn
 
@@ -12,12 +13,14 @@ from vqexp.adversaries import Query, Soft, StraightThrough, WhiteBox
 from vqexp.adversaries.soft import SoftQuantizer
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import save_checkpoint
+from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.core.draws import Draw
 from vqexp.core.errors import SenselessError
 from vqexp.data import Digits
 from vqexp.defenses import PRD, Defense, RandDisc, SwRD, defend
 from vqexp.pipeline import prepare, read, run
 from vqexp.pipeline.stages import Stages
+from vqexp.reports.spec.compose import composed
 
 ROOT = Path(__file__).parents[1]
 NOISE = dict(sigma=0.05, tau=0.05)
@@ -456,6 +459,28 @@ def test_a_surrogate_behind_the_defense_is_the_white_box_of_itself(config):
         stages.view.gradient(images, labels, ce), view.gradient(images, labels, ce), strict=True
     ):
         assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "gradient", "samples"),
+    [
+        (["defense=swrd"], "ste", 20),
+        (["dataset=cifar10", "defense=randdisc"], "ste", 20),
+        (["defense=additive_noise"], "exact", 20),
+        (["dataset=mnist", "preset=stn/mnist", "defense=additive_noise"], "exact", 10),
+        (["defense=resize_pad"], "exact", 20),
+        (["defense=swrd", "scale=smoke"], "ste", 2),
+    ],
+)
+def test_eot_follows_the_gradient_that_suits_the_defense(overrides, gradient, samples):
+    """Of a run and of a cell, which is composed in another way."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        run = resolved(compose("config", overrides=["scale=cpu", *overrides, "adversary=eot"]))["adversary"]
+    scale = "smoke" if "scale=smoke" in overrides else "cpu"
+    cell = composed((*overrides, "adversary=eot"), "adversary", scale, lambda group, name: True)
+    assert (run["gradient"], run["samples"]) == (gradient, samples)
+    assert (cell["gradient"], cell["samples"]) == (gradient, samples)
 
 
 # What makes no sense

@@ -471,6 +471,16 @@ BUDGET = {"steps": 3, "step_size": 0.1}
         (PGD, {**BUDGET, "step_size": -1}, r"attack\.step_size is -1; it must be a number > 0 and <= 1"),
         (PGD, {**BUDGET, "restarts": 0}, r"attack\.restarts is 0; it must be an integer >= 1 and <= 1000"),
         (PGD, {**BUDGET, "random_start": "yes"}, r"attack\.random_start is 'yes'; it must be true or false"),
+        (
+            PGD,
+            {**BUDGET, "confidence": 1},
+            r"attack\.confidence is a margin; with attack\.loss=ce it must be null",
+        ),
+        (
+            PGD,
+            {**BUDGET, "loss": "margin", "confidence": -1},
+            r"attack\.confidence is -1; it must be a number >= 0",
+        ),
         (PGD, {**BUDGET, "norm": "l7"}, r"attack\.norm is 'l7'; it must be one of linf, l2"),
         (FGSM, {"eps": -1}, r"attack\.eps is -1; it must be a number >= 0"),
         (FGSM, {"batch_size": 0}, r"attack\.batch_size is 0; it must be an integer >= 1"),

@@ -12,7 +12,7 @@ from torchattacks import CW
 
 from vqexp.adversaries import View
 from vqexp.attacks import PGD
-from vqexp.attacks.losses import LOSSES
+from vqexp.attacks.losses import LOSSES, capped, margin_loss
 
 
 @pytest.fixture
@@ -35,6 +35,33 @@ def test_margin_is_carlini_and_wagners(logits):
     values, labels = logits[0] - logits[0].min(), logits[1]
     attack = CW(nn.Linear(1, 1), kappa=1e6)
     torch.testing.assert_close(LOSSES["margin"](values, labels), -attack.f(values, labels))
+
+
+def test_a_confident_margin_has_the_gradient_of_madrys_cw_loss(logits):
+    """-relu(own - other + kappa), which is to be maximized."""
+    values, labels = 10 * logits[0].double(), logits[1]
+    slopes = []
+    for written_out in (True, False):
+        leaf = values.clone().requires_grad_()
+        own = leaf.gather(1, labels[:, None])[:, 0]
+        others = leaf.masked_fill(torch.nn.functional.one_hot(labels, 10).bool(), -1e4).amax(1)
+        terms = -torch.relu(own - others + 20) if written_out else capped(margin_loss, 20)(leaf, labels)
+        slopes += torch.autograd.grad(terms.sum(), leaf)
+    assert torch.equal(*slopes)
+    still = (slopes[0] == 0).all(1)
+    assert still.any()
+    assert not still.all()
+
+
+def test_pgd_stops_where_the_margin_is_enough():
+    """On a linear view each step of length 0.1 adds 0.2 to the margin."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
+    model[1].weight.data = torch.tensor([[-1.0], [1.0]])
+    settings = {"eps": 1, "steps": 9, "step_size": 0.1, "loss": "margin", "random_start": False, "norm": "l2"}
+    for confidence, end in ((None, 0.9), (0.5, 0.3)):
+        attack = PGD(confidence=confidence, **settings)
+        found = attack.run(View(model), torch.zeros(1, 1, 1, 1), torch.tensor([0]), seed=0)
+        assert found.images.item() == pytest.approx(end, abs=1e-6)
 
 
 def test_ce_is_minus_log_softmax(logits):

@@ -24,6 +24,7 @@ from vqexp.reports.render.terminal import print_preview
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.claims import CHECKS, Claim
 from vqexp.reports.spec.figure import all_figures, figure_path, load_figure
+from vqexp.reports.spec.fill import cell_key
 from vqexp.reports.spec.made_for import made_for
 from vqexp.reports.spec.settings import from_overrides, to_overrides
 from vqexp.reports.spec.table import all_tables
@@ -35,7 +36,7 @@ register_resolvers()
 FIGURES = {figure.name: figure for figure in all_figures()}
 TABLES = {table.name: table for table in all_tables()}
 ALL = {**TABLES, **{figure.table.name: figure.table for figure in FIGURES.values() if figure.table}}
-PAPER = [name for name in ALL if name.startswith(("vq_table", "vq_figure", "arxiv"))]
+PAPER = [name for name in ALL if name.startswith(("vq_table", "vq_figure", "arxiv", "stn"))]
 
 
 def exists(override):
@@ -69,7 +70,7 @@ def test_all_tables_and_figures_of_the_papers_are_there():
     assert "stn_table1" in TABLES
     journal = {"1", "2", "3", "4", "5", "6a", "6b", "7", "8", "9", "10", "B11"}
     quantizers = {f"vq_figure{n}" for n in journal} | {f"arxiv_figure{n}" for n in (1, 4, 5, 6, 7, 8)}
-    assert quantizers | {f"stn_figure{n}" for n in (1, 5)} <= set(FIGURES)
+    assert quantizers | {f"stn_figure{n}" for n in range(1, 8)} | {"stn_gap"} <= set(FIGURES)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -118,6 +119,7 @@ def test_smoke_keeps_what_a_cell_is_about():
     kept = "training=quantized defense=swrd defense.sigma=4 adversary=eot adversary.average=output"
     kept += " attack=pgd metric=certified"
     replaced = "dataset=imagenet dataset.size=224 classifier=robustbench classifier.name=A defense.s=3"
+    replaced += " training@adversary.training=pgd_at"
     replaced += " defense.k=70 attack.eps=0.1 attack.batch_size=32 metric.draws=1000"
     found = smoke(from_overrides([*replaced.split(), *kept.split()]))
     assert found == from_overrides([*kept.split(), "dataset=digits", "classifier=small_cnn"])
@@ -135,6 +137,37 @@ def test_smoke_measures_at_the_radii_that_cells_show():
         assert radius == pytest.approx(
             min(smoke(cell.settings)["metric.radii"], key=lambda r: abs(r - radius)), rel=1e-5
         )
+
+
+def test_pictures_of_the_same_attack_share_its_cells():
+    """What is certified and what attacks leave is drawn from the cells of Figures 1, 6 and 7."""
+    shared = {
+        ("MNIST", "certified (Rényi)"): "stn_figure1",
+        ("CIFAR-10", "certified (Rényi)"): "stn_figure1",
+        ("MNIST", "the paper's attack"): "stn_figure6",
+        ("CIFAR-10", "the paper's attack"): "stn_figure7",
+    }
+    keys = {
+        name: {(cell_key(cell.settings, "cpu"), cell.metric, cell.x) for cell in ALL[name].cells()}
+        for name in set(shared.values())
+    }
+    found = [cell for cell in ALL["stn_gap"].cells() if (cell.panel, cell.series) in shared]
+    assert len(found) == 2 * (4 + 3)
+    for cell in found:
+        other = keys[shared[cell.panel, cell.series]]
+        assert (cell_key(cell.settings, "cpu"), cell.metric, cell.x) in other
+
+
+def test_the_additive_noise_papers_attack():
+    """Its step sizes, in both norms, at an eps of 2 and of 8/255."""
+    for overrides, expected in (
+        (["attack.norm=l2", "attack.eps=2"], ("margin", 50, 0.25)),
+        (["attack.eps=8/255"], ("ce", None, pytest.approx(0.8 / 255))),
+    ):
+        where = ["dataset=cifar10", "preset=stn/cifar10", "attack=pgd_stn", "scale=cpu"]
+        attack = resolved(composed([*where, *overrides]))["attack"]
+        assert (attack["loss"], attack["confidence"], attack["step_size"]) == expected
+        assert (attack["steps"], attack["random_start"], attack["restarts"]) == (20, False, 1)
 
 
 # plans

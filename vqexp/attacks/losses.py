@@ -40,6 +40,13 @@ def targeted_margin(logits: Tensor, labels_and_targets: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": ce, "dlr": dlr, "margin": margin_loss}
 
 
+def capped(
+    loss: Callable[[Tensor, Tensor], Tensor], most: float | None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """`loss` up to `most`, beyond which it is constant; None: as it is."""
+    return loss if most is None else lambda logits, labels: loss(logits, labels).clamp(max=most)
+
+
 def check_classes(loss: Callable[[Tensor, Tensor], Tensor], classes: int) -> None:
     """Raise `SenselessError` if `loss` compares more classes than there are."""
     if loss is dlr and classes < DLR_CLASSES:

@@ -18,7 +18,7 @@ from vqexp.attacks.base import (
     keep_higher,
     project,
 )
-from vqexp.attacks.losses import LOSSES, check_classes
+from vqexp.attacks.losses import LOSSES, capped, check_classes, margin_loss
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import check_number, one_of, require
 from vqexp.defenses import Defense
@@ -37,7 +37,9 @@ class PGD(Attack):
     l2: the step's length).
     loss: `ce`, `dlr` or `margin`. schedule: of the step size, `constant`, `linear` or `cosine` (to zero).
     random_start: from a random point of the ball. restarts: >= 1. keep: points kept of each restart,
-    evenly spaced among its steps and the last one among them, 1 to `steps`.
+    evenly spaced among its steps and the last one among them, 1 to `steps`. confidence: the margin that is
+    enough, beyond which a term has no gradient (kappa of Carlini & Wagner 2017), >= 0, for `margin` alone;
+    None: none is.
 
     A random start is a function of the seed and the image's id. On a fixed view the point with the highest
     loss is returned, image by image. On a random one a single loss is luck, so all points are returned as
@@ -57,6 +59,7 @@ class PGD(Attack):
         random_start: bool = True,
         restarts: int = 1,
         keep: int = 1,
+        confidence: float | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
@@ -66,13 +69,19 @@ class PGD(Attack):
         one_of("attack.schedule", schedule, SCHEDULES)
         check_number("attack.restarts", restarts, low=1, high=1000, integer=True)
         check_number("attack.keep", keep, low=1, high=steps, integer=True)
+        if confidence is not None:
+            check_number("attack.confidence", confidence, low=0)
+            require(
+                LOSSES[loss] is margin_loss,
+                f"attack.confidence is a margin; with attack.loss={loss} it must be null",
+            )
         require(
             isinstance(random_start, bool),
             f"attack.random_start is {random_start!r}; it must be true or false",
         )
         self.steps, self.step_size, self.schedule = steps, float(step_size), SCHEDULES[schedule]
         self.loss, self.random_start = LOSSES[loss], random_start
-        self.restarts, self.keep = restarts, keep
+        self.restarts, self.keep, self.confidence = restarts, keep, confidence
 
     def check(self, adversary: Adversary, defense: Defense, num_classes: int) -> None:
         """Refuse a loss that compares more classes than there are."""
@@ -89,13 +98,13 @@ class PGD(Attack):
         """The points kept of all restarts, the last one of each among them."""
         # after which steps a point is kept
         kept = {round(self.steps * (i + 1) / self.keep) for i in range(self.keep)}
-        candidates = []
+        candidates, climbed = [], capped(loss, self.confidence)
         for restart in range(self.restarts):
             if restart:
                 view.restart()
             point = self._start(images, randomness) if self.random_start else images
             for step in range(self.steps):
-                gradient, _ = input_gradient(view, point, labels, loss)
+                gradient, _ = input_gradient(view, point, labels, climbed)
                 size = self.step_size * self.schedule(step / self.steps)
                 point = project(point + size * self._direction(gradient), images, self.eps, self.norm)
                 if step + 1 in kept:

@@ -63,7 +63,8 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
     """Returns the figure that a config describes.
 
     `panels` and `series` are lists of {label, overrides, x}, x a list of values; every x value becomes a
-    row through `x.overrides`, in which X stands for it. A series' `by_panel` has overrides for some panels.
+    row through `x.overrides`, in which X stands for it. A series' `by_panel` has overrides for some panels;
+    its `x_overrides` and `metric` stand in place of the others'.
     `at_zero` {metric, overrides} adds the point x = 0 to each series, where it is measured in another way.
     `reported` maps row labels to {column: [mean, std]}; `grid` is the table's. Raises `ConfigError` for what
     does not fit.

@@ -10,7 +10,10 @@ X = re.compile(r"\bX\b")
 def rows_of(
     panels: Sequence[Mapping[str, Any]], series: Sequence[Mapping[str, Any]], x: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Returns a row for each panel, series and value; a series' own values override its panel's."""
+    """Returns a row for each panel, series and value; a series' own values override its panel's.
+
+    So do its `x_overrides`, and its `metric` that of the columns: curves of several kinds in one picture.
+    """
     rows = []
     for panel in panels:
         for line in series:
@@ -19,10 +22,12 @@ def rows_of(
                 texts = [panel["label"], line["label"], "" if value is None else f"{x['name']}={value}"]
                 overrides = [*panel.get("overrides", []), *line.get("overrides", []), *own]
                 if value is not None:
-                    template = panel.get("x_overrides", x["overrides"])
+                    template = line.get("x_overrides", panel.get("x_overrides", x["overrides"]))
                     overrides += [X.sub(str(value), override) for override in template]
+                metric = {"metric": line["metric"]} if "metric" in line else {}
                 rows.append(
                     {
+                        **metric,
                         "label": ", ".join(text for text in texts if text),
                         "overrides": overrides,
                         "panel": panel["label"],

@@ -22,7 +22,8 @@ STAND_INS = {"dataset": "digits", "classifier": "small_cnn"}
 def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a cell's settings for digits, without those that do not fit digits or that cost time.
 
-    The choice of defense, adversary, attack, training and metric stays, with their other settings.
+    The choice of defense, adversary, attack, training and metric stays, with their other settings; a
+    surrogate is trained as f is.
     """
     return {name: value for name, value in settings.items() if not _replaced(name)} | STAND_INS
 
@@ -30,4 +31,4 @@ def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _replaced(name: str) -> bool:
     if name.startswith("metric."):
         return name not in KEPT
-    return name in REPLACED or group_of(name) in ("dataset", "preset", "classifier")
+    return "@" in name or name in REPLACED or group_of(name) in ("dataset", "preset", "classifier")
