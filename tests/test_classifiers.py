@@ -21,6 +21,7 @@ from vqexp.classifiers import (
     resnet18_torchvision,
     resnet50,
     small_cnn,
+    small_resnet,
     wide_resnet,
 )
 from vqexp.core.errors import ConfigError, MissingError
@@ -39,6 +40,8 @@ def count(module: nn.Module) -> int:
     [
         (small_cnn, (1, 8, 8), {}),
         (small_cnn, (3, 32, 32), {"width": 8}),
+        (small_resnet, (1, 28, 28), {}),
+        (small_resnet, (3, 32, 32), {"width": 8}),
         (resnet18, (1, 28, 28), {}),
         (resnet18, (3, 32, 32), {}),
         (wide_resnet, (1, 28, 28), {"depth": 10, "widen_factor": 2, "dropout": 0.3}),
@@ -87,6 +90,15 @@ def test_wide_resnet_has_the_known_size(depth, classes, parameters):
 def test_wide_resnet_refuses_bad_settings(settings):
     with pytest.raises(ConfigError, match=f"classifier.{next(iter(settings))}"):
         wide_resnet((3, 32, 32), 10, **settings)
+
+
+def test_small_resnet_is_small():
+    f = small_resnet((3, 32, 32), 10)
+    assert count(f) == 308_650
+    maps = [tuple(f[:end](torch.rand(1, 3, 32, 32)).shape[1:]) for end in (3, 4, 5, 6)]
+    assert maps == [(32, 16, 16), (32, 16, 16), (64, 8, 8), (128, 4, 4)]
+    with pytest.raises(ConfigError, match="width"):
+        small_resnet((3, 32, 32), 10, width=0)
 
 
 def test_small_cnn_refuses_no_width():

@@ -3,10 +3,12 @@
 from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50
 from vqexp.classifiers.normalize import Normalized
+from vqexp.classifiers.places import place, places
 from vqexp.classifiers.precision import PRECISIONS, BFloat16
 from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
 from vqexp.classifiers.robustbench import robustbench
 from vqexp.classifiers.small_cnn import small_cnn
+from vqexp.classifiers.small_resnet import small_resnet
 from vqexp.classifiers.stn import STNCifar, stn_mnist
 from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 
@@ -18,12 +20,15 @@ __all__ = [
     "WideResNet",
     "efficientnet_v2_s",
     "load_checkpoint",
+    "place",
+    "places",
     "resnet18",
     "resnet18_torchvision",
     "resnet50",
     "robustbench",
     "save_checkpoint",
     "small_cnn",
+    "small_resnet",
     "stn_mnist",
     "wide_resnet",
 ]

@@ -50,6 +50,9 @@ class RandomModule(nn.Module):
         )
         return draw if self.per_image else replace(draw, ids=torch.zeros_like(draw.ids))
 
+    def constrain(self) -> None:
+        """Brings what was trained of it back into its range; the training calls this after each step."""
+
 
 def name_of(module: nn.Module) -> str:
     """What messages call a defense: its own `name`, or its class's."""

@@ -12,10 +12,16 @@ from vqexp.defenses.noise import AdditiveNoise
 from vqexp.defenses.vq.prd import PRD, RandDisc
 from vqexp.defenses.vq.quantizer import VectorQuantizer
 from vqexp.defenses.vq.swrd import SwRD
+from vqexp.defenses.weights.ctrw import CTRW
+from vqexp.defenses.weights.rna import RNA
+from vqexp.defenses.weights.rpf import RPF
 
 __all__ = [
+    "CTRW",
     "JPEG",
     "PRD",
+    "RNA",
+    "RPF",
     "AdditiveNoise",
     "BitDepth",
     "Contrast",

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from vqexp.core.errors import WorkError
 from vqexp.core.progress import Bar, progress_bar
-from vqexp.core.random_module import bound
+from vqexp.core.random_module import bound, random_modules
 from vqexp.loggers import Logger
 from vqexp.training.augment import augment
 from vqexp.training.objectives import Objective
@@ -81,6 +81,8 @@ def fit(
                         loss, logits = objective.loss(model, batch, step)
                     stepper.step(loss)
                     objective.after_step(model)
+                    for layer in random_modules(model):
+                        layer.constrain()
                     running.add(loss.detach(), logits.detach(), batch.labels)
                 figures = running.figures
                 if selection:

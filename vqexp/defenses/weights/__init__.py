@@ -1,0 +1,1 @@
+"""Random weights, filters and normalizations inside f."""
