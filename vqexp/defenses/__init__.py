@@ -13,6 +13,7 @@ from vqexp.defenses.vq.prd import PRD, RandDisc
 from vqexp.defenses.vq.quantizer import VectorQuantizer
 from vqexp.defenses.vq.swrd import SwRD
 from vqexp.defenses.weights.ctrw import CTRW
+from vqexp.defenses.weights.layer import RandomLayer, drawn_weights
 from vqexp.defenses.weights.rna import RNA
 from vqexp.defenses.weights.rpf import RPF
 
@@ -34,6 +35,7 @@ __all__ = [
     "Median",
     "NoDefense",
     "RandDisc",
+    "RandomLayer",
     "RandomModule",
     "ResizePad",
     "Saturated",
@@ -41,4 +43,5 @@ __all__ = [
     "VectorQuantizer",
     "adapted",
     "defend",
+    "drawn_weights",
 ]

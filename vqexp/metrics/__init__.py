@@ -2,6 +2,7 @@
 
 from vqexp.metrics.accuracy import Accuracy
 from vqexp.metrics.denoising import Denoising
+from vqexp.metrics.gradient_similarity import GradientSimilarity
 from vqexp.metrics.gradients import Gradients
 from vqexp.metrics.smoothing import Smoothing
 from vqexp.metrics.worst_case import Member, WorstCase, gap, worst_case
@@ -10,6 +11,7 @@ from vqexp.pipeline.metric import Measurement, Metric
 __all__ = [
     "Accuracy",
     "Denoising",
+    "GradientSimilarity",
     "Gradients",
     "Measurement",
     "Member",

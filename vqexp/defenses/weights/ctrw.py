@@ -40,14 +40,15 @@ class RandomWeight(RandomLayer):
             total = constraint.total(std) if std in FIXED else 0.0
             self.register_buffer("sigma", torch.full(tuple(shape), total / self.mu.numel()))
 
-    def weight(self, streams: Streams | None) -> Tensor:
-        """W of one draw, or its mean."""
-        if streams is None:
-            return self.mu
-        return self.mu + streams.normal(self.mu.shape, self.mu.dtype)[0] * self.sigma
+    def weights(self, streams: Streams) -> Tensor:
+        return self.mu + streams.normal(self.mu.shape, self.mu.dtype) * self.sigma
 
     def sampled(self, x: Tensor, streams: Streams | None) -> Tensor:
-        return x * self.weight(streams)
+        return self.multiplied(x, self.mu if streams is None else self.weights(streams)[0])
+
+    def multiplied(self, x: Tensor, W: Tensor) -> Tensor:
+        """The layer on x with the weights W."""
+        return x * W
 
     def constrain(self) -> None:
         """Brings a trained sigma back into the bounds."""
@@ -65,9 +66,9 @@ class RandomFilters(RandomWeight):
         super().__init__(convolution.weight.shape, constraint, std, seed)
         self.convolution = convolution
 
-    def sampled(self, x: Tensor, streams: Streams | None) -> Tensor:
+    def multiplied(self, x: Tensor, W: Tensor) -> Tensor:
         inner = self.convolution
-        return inner._conv_forward(x, inner.weight * self.weight(streams), inner.bias)
+        return inner._conv_forward(x, inner.weight * W, inner.bias)
 
 
 class CTRW(Installed):

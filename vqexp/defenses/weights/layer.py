@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqexp.core.draws import Draw, Streams
-from vqexp.core.random_module import RandomModule
+from vqexp.core.random_module import RandomModule, random_modules
 
 
 class RandomLayer(RandomModule):
@@ -25,6 +25,10 @@ class RandomLayer(RandomModule):
     def sampled(self, x: Tensor, streams: Streams | None) -> Tensor:
         """The layer on x (N, ...) under one draw: streams of a single row, or None, at its mean."""
         raise NotImplementedError
+
+    def weights(self, streams: Streams) -> Tensor | None:
+        """Its random weights, a draw for each row of `streams`: (rows, ...); None if it has none."""
+        return None
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
         """(N, ...) -> the layer's output, a draw's images at once."""
@@ -45,3 +49,14 @@ class RandomLayer(RandomModule):
         parts = images[order].split(counts.tolist())
         outputs = [self.sampled(*each) for each in zip(parts, streams, strict=True)]
         return torch.cat(outputs)[order.argsort()]
+
+
+def drawn_weights(model: nn.Module, numbers: Tensor) -> Tensor:
+    """All random weights of `model` under the evaluation's draws `numbers` (R,): (R, weights), on the CPU."""
+    found = [torch.empty(len(numbers), 0)]
+    for place, layer in enumerate(random_modules(model)):
+        if isinstance(layer, RandomLayer):
+            draw = Draw("report", numbers, torch.zeros_like(numbers), place)
+            weights = layer.weights(Streams(layer.seed, draw, next(layer.parameters()).device))
+            found += [] if weights is None else [weights.detach().flatten(1).cpu()]
+    return torch.cat(found, 1)

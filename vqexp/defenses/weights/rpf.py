@@ -24,11 +24,15 @@ class ProjectionFilters(RandomLayer):
         self.convolution, self.count = convolution, count
         convolution.weight = nn.Parameter(convolution.weight[:-count].detach().clone())
 
+    def weights(self, streams: Streams) -> Tensor:
+        trained = self.convolution.weight
+        return streams.normal((self.count, *trained.shape[1:]), trained.dtype)
+
     def sampled(self, x: Tensor, streams: Streams | None) -> Tensor:
         inner, trained = self.convolution, self.convolution.weight
         deviation = trained.std((1, 2, 3), keepdim=True) + 1e-5
-        shape = (self.count, *trained.shape[1:])
-        random = trained.new_zeros(shape) if streams is None else streams.normal(shape, trained.dtype)[0]
+        mean = trained.new_zeros(self.count, *trained.shape[1:])
+        random = mean if streams is None else self.weights(streams)[0]
         filters = torch.cat([trained / deviation, random]) / inner.kernel_size[0]
         return inner._conv_forward(x, filters, inner.bias)
 
