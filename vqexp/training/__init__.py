@@ -7,9 +7,11 @@ from vqexp.training.objectives import (
     PGDAT,
     CrossEntropy,
     GaussianAugmentation,
+    Mart,
     Objective,
     Quantized,
     Stability,
+    Trades,
 )
 
 __all__ = [
@@ -18,8 +20,10 @@ __all__ = [
     "Descent",
     "GaussianAugmentation",
     "InnerAttack",
+    "Mart",
     "Objective",
     "Quantized",
     "Stability",
+    "Trades",
     "Training",
 ]
