@@ -144,7 +144,8 @@ def test_the_configs_are_the_papers(name, objective, expected):
     assert (inner.start, inner.loss, inner.steps) == expected[:3]
     assert inner.step_size == pytest.approx(expected[3] * EPS)
     assert (inner.draws, inner.mode) == expected[4:]
-    early = ("held_out", "robust_accuracy") if name == "overfit" else ("last", "natural_accuracy")
+    stops = name in ("overfit", "ctrw")
+    early = ("held_out", "robust_accuracy") if stops else ("last", "natural_accuracy")
     assert (found.selection, found.selection_metric) == early
 
 
@@ -165,7 +166,7 @@ def test_the_schedules_are_the_papers():
     """Wong et al.: up to 0.2 in half of the training and down again. Rice et al.: a tenth at 100 and 150."""
     cycle = rates("fast", "training.epochs=4")
     assert cycle == pytest.approx([0, 0.1, 0.2, 0.1])
-    drops = rates("overfit")
+    drops = rates("overfit", "dataset=cifar10", "preset=ctrw/cifar10")
     assert [drops[epoch] for epoch in (0, 99, 100, 149, 150)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3])
 
 

@@ -53,7 +53,8 @@ def check_shape(kind: str, settings: Mapping[str, Any], known: Collection[str]) 
             for entry in value or ():
                 fits = isinstance(entry, dict) and isinstance(entry.get(ENTRIES[name]), str)
                 require(fits, f"{text} has {entry!r}; it must be a mapping with a text `{ENTRIES[name]}`")
-                _check_texts(f"{text}.overrides", entry.get("overrides"))
+                for part in ("overrides", "without"):
+                    _check_texts(f"{text}.{part}", entry.get(part))
     if x := settings.get("x"):
         named = isinstance(x.get("name"), str) and isinstance(x.get("overrides"), list)
         require(named, f"{kind}.x is {x!r}; it must have a text `name` and a list `overrides`")

@@ -27,11 +27,11 @@ class Table:
 
     columns: name -> {metric, overrides, reported_as}; `reported_as` names the column whose reported values
     hold for this one too. rows: label -> {overrides, reported: {column: [mean, std]}}; a row's `metric`
-    replaces its columns'. A row with `quoted: true` is not run: it quotes other papers, or is what its
-    `quoted_as` says; `training` then names the training that would measure it. claims: what the paper says
-    of the numbers. grid: it has many cells, each of as many images and runs as the scale's `grid` says.
-    only_rows, only_columns: null, or those to run; rows by their label or, if it is no row's, by a part of
-    it.
+    replaces its columns', and columns that make no sense for it are in its `without`. A row with
+    `quoted: true` is not run: it quotes other papers, or is what its `quoted_as` says; `training` then names
+    the training that would measure it. claims: what the paper says of the numbers. grid: it has many cells,
+    each of as many images and runs as the scale's `grid` says. only_rows, only_columns: null, or those to
+    run; rows by their label or, if it is no row's, by a part of it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Table:
             if self.only_columns is not None and name not in self.only_columns:
                 continue
             for row in self.rows:
-                if not self._wanted(row["label"]):
+                if not self._wanted(row["label"]) or name in (row.get("without") or ()):
                     continue
                 if "reported" in row and column.get("reported_as", name) not in row["reported"]:
                     continue
@@ -98,6 +98,8 @@ def load_table(settings: Mapping[str, Any], kind: str = "table") -> Table:
     for name in ("rows", "columns"):
         require(settings.get(name), f"{kind}.{name} is empty; a {kind} needs some")
     table = Table(**{**settings, "claims": load_claims(kind, settings.get("claims") or ())})
+    for name in (name for row in table.rows for name in row.get("without") or ()):
+        one_of(f"{kind}.rows.without", name, table.columns)
     for column in table.only_columns or ():
         one_of(f"{kind}.only_columns", column, table.columns)
     check_parts(f"{kind}.only_rows", table.only_rows or (), [row["label"] for row in table.rows])

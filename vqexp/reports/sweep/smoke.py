@@ -5,7 +5,7 @@ from typing import Any
 
 from vqexp.reports.spec.settings import group_of
 
-# Settings that are tied to the dataset that the cell had, or to a budget.
+# Settings that are tied to the dataset or the network that the cell had, or to a budget.
 REPLACED = (
     "attack.eps",
     "attack.steps",
@@ -13,10 +13,18 @@ REPLACED = (
     "attack.step_size",
     "defense.s",
     "defense.k",
+    "defense.lower",
+    "defense.upper",
+    "defense.position",
+    "defense.where",
+    "defense.std",
 )
 # Settings of metrics that decide which numbers there are; their others are budgets.
 KEPT = ("metric.certificates", "metric.radii")
 STAND_INS = {"dataset": "digits", "classifier": "small_cnn"}
+# Defenses inside f: each has an f of its own, which is trained briefly.
+INSIDE = ("ctrw", "rna", "rpf")
+BRIEFLY = {"training.epochs": 2}
 
 
 def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,7 +33,8 @@ def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
     The choice of defense, adversary, attack, training and metric stays, with their other settings; a
     surrogate is trained as f is.
     """
-    return {name: value for name, value in settings.items() if not _replaced(name)} | STAND_INS
+    kept = {name: value for name, value in settings.items() if not _replaced(name)}
+    return kept | STAND_INS | (BRIEFLY if settings.get("defense") in INSIDE else {})
 
 
 def _replaced(name: str) -> bool:
