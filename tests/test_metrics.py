@@ -105,11 +105,11 @@ NATURAL = {
 class Outcomes:
     """A run whose evaluations are given; predictions are the label 0 where correct, else 1."""
 
-    def __init__(self, evaluations, perturbed=None, flags=None):
+    def __init__(self, evaluations, perturbed=None, flags=None, distance=None):
         n = len(CORRECT[0])
         self.images = SimpleNamespace(ids=torch.arange(n), labels=torch.zeros(n, dtype=torch.int64))
         self.evaluations, self.attacked, self.defense = evaluations, perturbed is not None, NoDefense()
-        self._known = {"perturbed": perturbed, "autoattack_flags": flags}
+        self._known = {"perturbed": perturbed, "autoattack_flags": flags, "distance": distance}
 
     def known(self, name):
         return self._known[name]
@@ -131,6 +131,14 @@ def test_accuracy_without_an_attack():
     assert {name: estimate.mean for name, estimate in found.estimates.items()} == pytest.approx(expected)
     assert torch.equal(found.counts["natural_report_correct"], OUTCOMES.sum(0))
     assert torch.equal(found.counts["natural_select_correct"], (~OUTCOMES[:1]).sum(0))
+
+
+def test_the_distance_is_a_mean_over_what_was_found():
+    both = {(kind, defended): CORRECT for kind in ("natural", "adversarial") for defended in (True, False)}
+    distance = torch.tensor([0.5, torch.inf, 1.0, torch.inf])
+    run = Outcomes(both, perturbed=torch.ones(4, dtype=torch.bool), distance=distance)
+    found = Accuracy(runs=1, select_runs=1, vote=1, all=1).measure(run).estimates["distance"]
+    assert (found.mean, found.n, found.unit) == (0.75, 2, "")
 
 
 @pytest.mark.parametrize("flags", [None, torch.tensor([True, False, False, False])])

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vqexp.core.errors import check_number
-from vqexp.core.estimate import Estimate, proportion
+from vqexp.core.estimate import Estimate, average, proportion
 from vqexp.metrics.protocols import all_of, vote
 from vqexp.pipeline.metric import Measurement, Metric
 from vqexp.pipeline.stages import Evaluation, Stages
@@ -81,8 +81,12 @@ class Accuracy(Metric):
         }
 
     def _attacked(self, stages: Stages, judged: Evaluation) -> dict[str, Estimate]:
-        """What only an attack has: how many images it changed, and what it says of its own success."""
+        """What only an attack has: how many images it changed, and what it says of its own success.
+
+        `distance`: of the points that an attack found which looks for the nearest ones, in its norm.
+        """
         perturbed, flags = stages.known("perturbed"), stages.known("autoattack_flags")
+        distances = stages.known("distance")
         assert perturbed is not None
         estimates = {
             "robust_accuracy_on_perturbed": proportion(
@@ -94,4 +98,7 @@ class Accuracy(Metric):
             estimates["autoattack_flags"] = proportion(
                 flags.unsqueeze(0), title="AutoAttack's own verdict on its view"
             )
+        if distances is not None:
+            found = distances.where(distances.isfinite(), torch.nan)
+            estimates["distance"] = average(found, "", "distance of the points found")
         return estimates
