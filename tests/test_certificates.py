@@ -184,6 +184,17 @@ def linear_votes(generator, n, distance, classes=10):
     return torch.from_numpy(generator.multinomial(n, shares, 2000))
 
 
+def test_sison_glaz_promises_too_much_where_votes_agree():
+    """Of 100 votes at odds of 99 to 1 a third are unanimous, for which it claims certainty."""
+    votes = torch.from_numpy(np.random.default_rng(0).multinomial(100, [0.99, 0.01], 200))
+    found = certified(votes, votes, certificate="renyi", scale=1.0, interval="sison_glaz")
+    true = Cohen().radius(np.array([0.99]), np.array([0.01]), 1.0).item()
+    assert (found.radius > true).double().mean() > 0.25
+    assert found.radius.isinf().any()
+    exact = certified(votes, votes, certificate="renyi", scale=1.0)
+    assert (exact.radius > true).double().mean() < 0.05
+
+
 @pytest.mark.parametrize("interval", ["clopper_pearson", "binary"])
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 def test_a_radius_beyond_the_true_one_is_as_rare_as_promised(interval, alpha):

@@ -28,11 +28,16 @@ def binary(counts: np.ndarray, labels: np.ndarray, alpha: float) -> tuple[np.nda
 
 
 def sison_glaz(counts: np.ndarray, labels: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Simultaneous intervals of multinomial proportions, approximate. (Sison & Glaz 1995)"""
+    """Simultaneous intervals of multinomial proportions. (Sison & Glaz 1995)
+
+    They are approximate, and no guarantee follows where nearly all votes agree: unanimous ones give p1 = 1
+    and p2 = 0, an infinite radius, however few they are. The released code of Li et al. uses such a routine.
+    """
     from statsmodels.stats.proportion import multinomial_proportions_confint  # takes a second to import
 
     rows = np.arange(len(counts))
-    found = np.stack([multinomial_proportions_confint(row, alpha, method="sison-glaz") for row in counts])
+    with np.errstate(invalid="ignore", divide="ignore"):  # unanimous votes
+        found = np.stack([multinomial_proportions_confint(row, alpha, method="sison-glaz") for row in counts])
     upper = found[:, :, 1].copy()
     upper[rows, labels] = 0
     return found[rows, labels, 0], upper.max(1)

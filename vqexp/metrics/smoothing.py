@@ -91,11 +91,12 @@ class Smoothing(Metric):
             estimates[f"{name}_abstained"] = proportion(
                 (found.labels == ABSTAIN).unsqueeze(0), title=f"{name}: images without a guarantee"
             )
-            estimates[f"{name}_radius"] = average(
-                found.radius * (found.labels == labels),
-                unit="",
-                title=f"{name}: mean certified {found.norm} radius, 0 where the label is wrong",
-            )
+            if found.radius.isfinite().all():
+                estimates[f"{name}_radius"] = average(
+                    found.radius * (found.labels == labels),
+                    unit="",
+                    title=f"{name}: mean certified {found.norm} radius, 0 where the label is wrong",
+                )
             for radius in self.radii:
                 right = found.right_within(labels, radius).unsqueeze(0)
                 title = f"{name}: certified accuracy, {found.norm} radius {radius:g}"
@@ -109,7 +110,10 @@ class Smoothing(Metric):
     def _note(self, defense: AdditiveNoise) -> str:
         norms = ", ".join(f"{name} ({CERTIFICATES[name].norm})" for name in self.certificates)
         guesses = f"{self.guess_draws} others name" if self.guess_draws else "the same draws name"
+        failure = f"each image's guarantee fails with at most {self.alpha:g}"
+        if self.interval == "sison_glaz":
+            failure = "by approximate intervals (Sison & Glaz), for which unanimous votes are certainty"
         return (
             f"certified: {norms}; {defense.noise} noise of scale {defense.scale:.4g} in [0, 1]; {self.draws} "
-            f"draws, {guesses} the label; each image's guarantee fails with at most {self.alpha:g}"
+            f"draws, {guesses} the label; {failure}"
         )
