@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from records import record
 
 from vqexp import results
 from vqexp.audits.members import KINDS, load_audit
@@ -17,6 +18,9 @@ from vqexp.metrics import Member, worst_case
 from vqexp.reports.render.audit_curves import draw_curves
 from vqexp.reports.render.audit_page import audit_page, command_of
 from vqexp.reports.spec.choices import read_settings
+from vqexp.reports.spec.compose import composed
+from vqexp.reports.spec.fill import is_row
+from vqexp.reports.spec.settings import to_overrides
 from vqexp.reports.spec.table import AUDIT
 
 # an eps where the undefended classifier is under 1 %, and small budgets
@@ -166,3 +170,26 @@ def test_rows_make_sense_or_not():
         senseless(audit, {"_target_": "vqexp.defenses.PRD", "s": 2, "k": 4, "sigma": 0, "tau": 0}, 10) == {}
     )
     assert senseless(audit, {"_target_": "not_installed.Defense"}, 10) == {}
+    inside = senseless(audit, {"_target_": "inner.InnerNoise"}, 10)
+    assert "PGD, cross-entropy" not in inside
+    assert not {"PGD, EOT", "AutoAttack, EOT", "curve: samples 4, eot"} & set(inside)
+
+
+@pytest.mark.parametrize(
+    ("defense", "gradient"),
+    [
+        ({"_target_": "vqexp.defenses.SwRD", "s": 2, "k": 4, "sigma": 0.1, "tau": 0.1, "beta": 1}, "ste"),
+        ({"_target_": "vqexp.defenses.AdditiveNoise", "sigma": 0.7}, "exact"),
+        ({"_target_": "my_package.MyDefense", "names": ["it's", None]}, "exact"),
+    ],
+)
+def test_a_row_follows_the_gradient_that_suits_its_records_defense(defense, gradient):
+    audit = load_audit(read_settings_of_audit())
+    [[cell, *_]] = [choices for choices in audit.choices() if choices[0].row == "PGD, EOT"]
+    groups = ("adversary", "attack", "metric")
+    config = {
+        name: composed(tuple(to_overrides(cell.settings)), name, "cpu", lambda *_: True) for name in groups
+    }
+    for followed in ("ste", "exact"):
+        config["adversary"]["gradient"] = followed
+        assert is_row(cell.settings, record({**config, "defense": defense})) == (followed == gradient)

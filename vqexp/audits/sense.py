@@ -1,5 +1,6 @@
 """Finds the rows of an audit that make no sense for a defense, by the checks of attacker and attack."""
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -12,7 +13,7 @@ from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.audits.members import Audit
 from vqexp.core.components import build
-from vqexp.core.config import CONF, register_resolvers, resolved
+from vqexp.core.config import CONF, register_resolvers
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import Defense, adapted
 from vqexp.reports.spec.cell import Cell
@@ -29,20 +30,22 @@ def senseless(audit: Audit, defense: Mapping[str, Any], num_classes: int) -> dic
         built = adapted(build("defense", defense))
     except ConfigError:
         return {}
+    settings = json.dumps(dict(defense), sort_keys=True)
     reasons = {
-        choices[0].row: [_reason(cell, built, num_classes) for cell in choices] for choices in audit.choices()
+        choices[0].row: [_reason(cell, built, settings, num_classes) for cell in choices]
+        for choices in audit.choices()
     }
     return {label: each[0] for label, each in reasons.items() if each[0] and all(each)}
 
 
-def _reason(cell: Cell, defense: Defense, num_classes: int) -> str:
+def _reason(cell: Cell, defense: Defense, settings: str, num_classes: int) -> str:
     """Returns why the cell makes no sense for the defense; an empty text if it does."""
     told = {
         name: value
         for name, value in cell.settings.items()
         if name == "attack" or group_of(name) == "adversary"
     }
-    adversary, attack = _attacker(tuple(told.items()))
+    adversary, attack = _attacker(tuple(told.items()), settings)
     try:
         adversary.check(defense)
         attack.check(adversary, defense, num_classes)
@@ -52,19 +55,21 @@ def _reason(cell: Cell, defense: Defense, num_classes: int) -> str:
 
 
 @cache
-def _attacker(settings: tuple[tuple[str, Any], ...]) -> tuple[Adversary, Attack]:
+def _attacker(settings: tuple[tuple[str, Any], ...], defense: str) -> tuple[Adversary, Attack]:
     """Builds the adversary and the attack that the settings choose.
 
-    They are put into the default config, because Hydra would take seconds to compose one for each.
+    defense: settings of the defense, as JSON. They are put into the default config, because Hydra would take seconds to compose one for each.
     """
     paths = {name: CONF / name / f"{choice}.yaml" for name, choice in settings if "." not in name}
     chosen = {name: read_settings(path) for name, path in paths.items()}
-    config = OmegaConf.create({**_default(), **chosen})
+    config = OmegaConf.create({**_default(), "defense": json.loads(defense), **chosen})
     for name, value in settings:
         if name not in chosen:
             OmegaConf.update(config, name, value)
-    plain = resolved(config)
-    return build("adversary", plain["adversary"]), build("attack", plain["attack"])
+    adversary, attack = (
+        OmegaConf.to_container(config[name], resolve=True) for name in ("adversary", "attack")
+    )
+    return build("adversary", adversary), build("attack", attack)
 
 
 @cache

@@ -106,14 +106,15 @@ class Index:
 def is_row(settings: Mapping[str, Any], record: Record) -> bool:
     """Whether a record's adversary, attack and metric are those of an audit row with these settings.
 
-    The row is taken at the record's own dataset, preset and scale.
+    The row is taken at the record's own dataset, preset, scale and defense.
     """
     told = {
         name: value
         for name, value in from_overrides(record.overrides).items()
         if group_of(name) in TOLD and name != "scale"
     }
-    cell = tuple(to_overrides({**settings, **told}))
+    defense = {f"defense.{name}": value for name, value in record.config["defense"].items()}
+    cell = tuple(to_overrides({**settings, **told, "defense": "own", **defense}))
     return all(
         _settings(group, composed(cell, group, record.scale, _matters))
         == _settings(group, record.config[group])
