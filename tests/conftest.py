@@ -28,7 +28,8 @@ os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
 
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
-QUICK_F = ["classifier=small_cnn", "training.epochs=1"]  # of which a table's cells take seconds
+# of f, with which a table's cells take seconds
+QUICK_F = ["classifier=small_cnn", "classifier.width=4", "training.epochs=1"]
 SMALL = ["scale=smoke", "training.epochs=2", "dataset.n=24", "attack.batch_size=16"]
 
 
@@ -138,12 +139,14 @@ def undrawn(monkeypatch):
 
 @pytest.fixture
 def config(store):
-    """Compose a small config on the module's store, or on `root`."""
+    """Compose a small config on the module's store, or on `root`, with a narrow f unless one is chosen."""
     register_resolvers()
 
     def make(*overrides, root=store):
+        narrow = not any(override.startswith("classifier") for override in overrides)
+        settings = [*SMALL, f"store.root={root}", *(["classifier.width=8"] if narrow else [])]
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", overrides=own_choices([*SMALL, f"store.root={root}", *overrides]))
+            return compose("config", overrides=own_choices([*settings, *overrides]))
 
     return make
 

@@ -21,19 +21,19 @@ from vqexp.classifiers import load_checkpoint, resnet18
 from vqexp.core.errors import ConfigError, WorkError
 from vqexp.data import ImageFiles
 
-REAL = {"mnist": ((1, 28, 28), 0.05), "cifar10": ((3, 32, 32), 1 / 255)}
-
 
 @cache
-def real(name):
-    """A trained ResNet18, 200 test images and their labels; skips without them."""
-    shape, _ = REAL[name]
-    checkpoint = ROOT.parent / "checkpoints" / f"{name}-resnet18.safetensors"
-    if not checkpoint.exists() or not (ROOT / name / "test.parquet").exists():
-        pytest.skip(f"no {checkpoint} or no {name} under {ROOT}: set VQEXP_DATA to the folder of real images")
+def real():
+    """A ResNet18 trained on CIFAR-10, 200 test images and their labels; skips without them."""
+    checkpoint = ROOT.parent / "checkpoints" / "cifar10-resnet18.safetensors"
+    if not checkpoint.exists() or not (ROOT / "cifar10" / "test.parquet").exists():
+        pytest.skip(
+            f"no {checkpoint} or no cifar10 under {ROOT}: set VQEXP_DATA to the folder of real images"
+        )
+    shape = (3, 32, 32)
     classifier = resnet18(shape, 10).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     load_checkpoint(classifier, checkpoint)
-    images = ImageFiles(name=name, shape=shape, num_classes=10, root=str(ROOT)).test()
+    images = ImageFiles(name="cifar10", shape=shape, num_classes=10, root=str(ROOT)).test()
     return classifier, images.pixels(slice(200)), images.labels[:200]
 
 
@@ -87,10 +87,9 @@ def drawing_from(randomness):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", REAL)
-def test_pgd_is_as_strong_as_torchattacks(name):
-    (classifier, images, labels), (_, eps) = real(name), REAL[name]
-    images, labels = images[:12], labels[:12]
+def test_pgd_is_as_strong_as_torchattacks():
+    classifier, images, labels = real()
+    images, labels, eps = images[:12], labels[:12], 1 / 255
     attack = PGD(eps=eps, steps=5, step_size=eps / 2)
     reference = torchattacks.PGD(classifier, eps, eps / 2, steps=5, random_start=True)
     ours, theirs = [], []
@@ -205,15 +204,14 @@ def check_against_the_package(view, images, labels, eps, batch_size, budget=None
 
 
 # test images that f gets wrong, that fall at once, and one that withstands all (which is what costs)
-ROWS = {"mnist": [121, 5, 12, 59, 95, 73], "cifar10": [2, 5, 3, 101, 177, 192]}
+ROWS = [2, 5, 3, 101, 177, 192]
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", REAL)
-def test_autoattack_is_the_packages(name):
-    (classifier, images, labels), (_, eps) = real(name), REAL[name]
+def test_autoattack_is_the_packages():
+    classifier, images, labels = real()
     budget = {"steps": 5, "queries": 50}  # in full, an image that withstands all takes minutes
-    check_against_the_package(classifier, images[ROWS[name]], labels[ROWS[name]], eps, 4, budget)
+    check_against_the_package(classifier, images[ROWS], labels[ROWS], 1 / 255, 4, budget)
 
 
 SHORT = {"steps": 8, "queries": 50}

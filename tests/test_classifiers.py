@@ -197,13 +197,13 @@ def shared_accuracy(name, shape, n, network=None, weights=None, sigma=0.0):
 
 @pytest.mark.shared
 def test_cifar10_checkpoint_accuracy():
-    """0.9141 on all 10,000; three standard errors on the first 500."""
-    assert shared_accuracy("cifar10", (3, 32, 32), 500) == pytest.approx(0.9141, abs=0.038)
+    """0.9141 on all 10,000; three standard errors on the first 200."""
+    assert shared_accuracy("cifar10", (3, 32, 32), 200) == pytest.approx(0.9141, abs=0.06)
 
 
 @pytest.mark.shared
 def test_mnist_checkpoint_accuracy():
-    assert shared_accuracy("mnist", (1, 28, 28), 300) > 0.98
+    assert shared_accuracy("mnist", (1, 28, 28), 150) > 0.97
 
 
 def test_bfloat16_is_close_and_speaks_float32(digit_images, digit_classifier):
@@ -220,10 +220,10 @@ def test_bfloat16_is_close_and_speaks_float32(digit_images, digit_classifier):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize(("sigma", "low", "high"), [(0, 0.75, 0.88), (100 / 255, 0.55, 0.74)])
+@pytest.mark.parametrize(("sigma", "low", "high"), [(0, 0.72, 0.9), (100 / 255, 0.52, 0.77)])
 def test_the_released_stn_network(sigma, low, high):
     network = STNCifar((3, 32, 32), 10)
-    assert low < shared_accuracy("cifar10", (3, 32, 32), 200, network, "cifar10-stn", sigma) < high
+    assert low < shared_accuracy("cifar10", (3, 32, 32), 100, network, "cifar10-stn", sigma) < high
 
 
 def test_the_pools_of_stn_pad_as_tensorflow_does():

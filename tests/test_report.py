@@ -166,7 +166,7 @@ def test_of_two_measurements_the_larger_is_shown(store, vqexp, tmp_path, small_c
 def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path, small_cifar10, undrawn):
     folder, other = tmp_path / "results", tmp_path / "other"
     rows = ["no attack", "PGD, cross-entropy"]
-    audit = ["-m", "table=audit", "defense=jpeg", "scale=cpu", "training.epochs=1", "scale.audit.members=8"]
+    audit = ["-m", "table=audit", "defense=jpeg", "scale=cpu", *QUICK_F, "scale.audit.members=8"]
     assert vqexp(*audit, f"table.only_rows={json.dumps(rows)}")[0] == 0
     write(store, folder)
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -100,17 +100,17 @@ def test_laplace_noise_is_certified_in_l1(linear):
 
 def test_a_certified_image_is_not_broken_inside_its_radius(digit_images, digit_classifier):
     """By PGD with the margin, EOT and restarts, on the radius of each image."""
-    images, labels, sigma = digit_images.pixels(slice(40)), digit_images.labels[:40], 0.3
-    found = certify(digit_classifier, images, sigma=sigma, n=1000, alpha=0.001)
+    images, labels, sigma = digit_images.pixels(slice(24)), digit_images.labels[:24], 0.3
+    found = certify(digit_classifier, images, sigma=sigma, n=500, alpha=0.001)
     right = (found.labels == labels) & (found.radius > 0.05)
-    assert right.sum() >= 15
+    assert right.sum() >= 10
     defense = AdditiveNoise(sigma=sigma)
     for radius in (0.1, 0.2):
         rows = right & (found.radius > radius)
         attack = PGD(eps=radius, norm="l2", steps=10, step_size=radius / 3, loss="margin")
         view = WhiteBox(gradient="exact", samples=4).view(digit_classifier, defense)
         adversarial = attack.run(view, images[rows], labels[rows], seed=0).images
-        again = certify(digit_classifier, adversarial, sigma=sigma, n=1000, seed=1)
+        again = certify(digit_classifier, adversarial, sigma=sigma, n=500, seed=1)
         broken = (again.labels != labels[rows]) & (again.labels >= 0)
         assert rows.any()
         assert not broken.any()

@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from conftest import QUICK_F
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from records import estimate, record
@@ -50,10 +51,10 @@ def composed(overrides):
         return compose("config", overrides=overrides)
 
 
-def cover(kinds):
-    """Few of `kinds`, tuples of overrides: all pairs that occur together, but for numbers, are in them."""
+def cover(kinds, size):
+    """Few of `kinds`, tuples of overrides: all sets of `size` in one kind, but for numbers, are in them."""
     plain = {key: {re.sub(r"=(.*\d.*|[^a-z].*)$", "=0", text) for text in key} for key in kinds}
-    left = {key: set(combinations(sorted(texts), 2)) for key, texts in plain.items()}
+    left = {key: set(combinations(sorted(texts), size)) for key, texts in plain.items()}
     chosen, seen = [], set()
     for key in sorted(left, key=lambda key: (-len(left[key]), key)):
         if left[key] - seen and all(exists(override) for override in key):
@@ -106,16 +107,16 @@ def test_reported_values_as_the_papers_print_them():
 def test_every_cell_composes_as_it_is():
     """Every pair of a choice and a setting that a cell has is in one of those composed here."""
     cells = {tuple(to_overrides(cell.settings)): cell for name in PAPER for cell in ALL[name].cells()}
-    for key in cover(cells):
+    for key in cover(cells, 2):
         config = resolved(composed([*cells[key].overrides(), "scale=paper"]))
         assert made_for(config["cell"]) == cells[key].made_for
         assert f"dataset={config['dataset']['name']}" in key
 
 
 def test_every_cell_is_good_at_smoke_scale(tmp_path):
-    """Every pair of overrides is in one of those prepared here."""
+    """Every override is in one of those prepared here; those above are composed in pairs."""
     jobs = {tuple(to_overrides(smoke(cell.settings))) for name in PAPER for cell in ALL[name].cells()}
-    for job in cover(jobs):
+    for job in cover(jobs, 1):
         prepare(composed([*job, "scale=smoke", f"store.root={tmp_path}"]), check_store=False)
 
 
@@ -468,7 +469,7 @@ def test_schematics_show_the_patches_that_the_code_cuts():
 
 def test_a_figure_at_smoke_scale(vqexp, tmp_path):
     store = tmp_path / "store"
-    command = ["-m", "figure=vq_figure4", "figure.only_rows=[swRD, pRD]", "scale=smoke", "training.epochs=1"]
+    command = ["-m", "figure=vq_figure4", "figure.only_rows=[swRD, pRD]", "scale=smoke", *QUICK_F]
     status, out, _ = vqexp(*command, "dry_run=true")
     assert status == 0
     assert "0 of 68 cells cached" in out
@@ -490,7 +491,7 @@ def test_a_figure_at_smoke_scale(vqexp, tmp_path):
 
 @pytest.mark.skipif(not exists("metric=denoising"), reason="needs metric=denoising")
 def test_a_figure_of_pictures_at_smoke_scale(vqexp, tmp_path):
-    status, out, err = vqexp("-m", "figure=arxiv_figure1", "scale=smoke", "training.epochs=1")
+    status, out, err = vqexp("-m", "figure=arxiv_figure1", "scale=smoke", *QUICK_F)
     assert (status, err) == (0, "")
     assert "swRD" in out
     assert " dB" in out

@@ -44,7 +44,7 @@ def away(installed, folder, command):
 
 def test_a_table_runs_from_the_wheel(installed, tmp_path):
     cell = ["table.only_rows=[RandDisc]", "table.only_columns=[natural]"]
-    arguments = ["-m", "table=vq_table2", *cell, "scale=smoke", "training.epochs=1"]
+    arguments = ["-m", "table=vq_table2", *cell, "scale=smoke", "training.epochs=1", "classifier.width=4"]
     out = away(installed, tmp_path, [sys.executable, "-c", AWAY, *arguments])
     assert "89.58 (0.13)" in out  # reported
     (path,) = (tmp_path / "results" / "store" / "records").glob("*.json")
