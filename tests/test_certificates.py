@@ -8,6 +8,7 @@ from art.estimators.certification.randomized_smoothing.randomized_smoothing impo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
+from statsmodels.stats.proportion import multinomial_proportions_confint
 
 from vqexp.certificates import ABSTAIN, CERTIFICATES, INTERVALS, Cohen, Laplace, PixelDP, Renyi, certified
 from vqexp.core.errors import ConfigError
@@ -182,6 +183,14 @@ def linear_votes(generator, n, distance, classes=10):
     shares[0] = norm.cdf(distance)
     shares[1] = 1 - shares[0]
     return torch.from_numpy(generator.multinomial(n, shares, 2000))
+
+
+def test_sison_glaz_is_statsmodels_row_by_row():
+    counts = np.random.default_rng(0).multinomial(60, [0.7, 0.2, 0.1], 20)
+    p1, p2 = INTERVALS["sison_glaz"](counts, np.zeros(20, int), 0.05)
+    for row, low, high in zip(counts, p1, p2, strict=True):
+        bounds = multinomial_proportions_confint(row, 0.05, method="sison-glaz")
+        assert (low, high) == pytest.approx((bounds[0, 0], bounds[1:, 1].max()))
 
 
 def test_sison_glaz_promises_too_much_where_votes_agree():
