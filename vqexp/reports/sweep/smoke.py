@@ -22,8 +22,9 @@ REPLACED = (
 # Settings of metrics that decide which numbers there are; their others are budgets.
 KEPT = ("metric.certificates", "metric.radii")
 STAND_INS = {"dataset": "digits", "classifier": "small_cnn"}
-# Defenses inside f: each has an f of its own, which is trained briefly.
+# What is trained briefly: an f of its own with a defense inside, and one that is attacked at every batch.
 INSIDE = ("ctrw", "rna", "rpf")
+ATTACKED = ("fast", "mart", "overfit", "pgd_at", "trades")
 BRIEFLY = {"training.epochs": 2}
 
 
@@ -34,7 +35,8 @@ def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
     surrogate is trained as f is.
     """
     kept = {name: value for name, value in settings.items() if not _replaced(name)}
-    return kept | STAND_INS | (BRIEFLY if settings.get("defense") in INSIDE else {})
+    briefly = settings.get("defense") in INSIDE or settings.get("training") in ATTACKED
+    return kept | STAND_INS | (BRIEFLY if briefly else {})
 
 
 def _replaced(name: str) -> bool:
