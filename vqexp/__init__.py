@@ -8,13 +8,19 @@ if TYPE_CHECKING:
     from vqexp import results
     from vqexp.certificates import certify
     from vqexp.defenses import defend
+    from vqexp.interface import audit, evaluate
 
 # Before torch is loaded: threads that spin while they wait make a busy machine ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "certify", "defend", "results"]
-HOMES = {"certify": "vqexp.certificates", "defend": "vqexp.defenses"}
+__all__ = ["__version__", "audit", "certify", "defend", "evaluate", "results"]
+HOMES = {
+    "audit": "vqexp.interface",
+    "certify": "vqexp.certificates",
+    "defend": "vqexp.defenses",
+    "evaluate": "vqexp.interface",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ def job(config: DictConfig) -> str:
             _preview(config)
             return ""
         group = Path(hydra_config.sweep.dir).name if sweep else None
-        return _run(config, group, list(hydra_config.overrides.task))
+        return str(_run(config, group, list(hydra_config.overrides.task)))
     except FAULTS as error:
         if sweep:
             raise  # Hydra says which run of the sweep it was
@@ -55,20 +55,10 @@ def _preview(config: DictConfig) -> None:
     print(state(Cache(plain["store"]["root"]).has(plain)))
 
 
-def _run(config: DictConfig, group: str | None, overrides: list[str]) -> str:
-    import torch
+def _run(config: DictConfig, group: str | None, overrides: list[str]) -> Path:
+    from vqexp.reports.sweep.one import run_one  # torch is slow to import
 
-    from vqexp.pipeline import read, run
-    from vqexp.reports.render.summary import print_summary
-    from vqexp.reports.spec.made_for import made_for
-
-    try:
-        path = run(config, group, overrides, made_for(config.cell))
-    except torch.OutOfMemoryError as error:
-        lower = "lower attack.batch_size or defense.memory_limit, or use device=cpu"
-        raise WorkError(f"out of GPU memory; {lower}") from error
-    print_summary(read(path), path)
-    return str(path)
+    return run_one(config, group, overrides)
 
 
 def main() -> None:

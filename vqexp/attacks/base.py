@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, View, view_of
 from vqexp.attacks.randomness import Randomness
-from vqexp.core.errors import WorkError, check_number, one_of
+from vqexp.core.errors import SenselessError, WorkError, check_number, one_of
 from vqexp.core.inputs import check_images, check_labels, check_logits
 from vqexp.core.modes import evaluating
 from vqexp.defenses import Defense
@@ -60,6 +60,8 @@ class Attack:
 
     def __init__(self, *, eps: float, norm: str = "linf", batch_size: int = 100, cost: str = "light") -> None:
         check_number("attack.eps", eps, low=0)
+        if norm in Attack.NORMS and norm not in self.NORMS:
+            raise SenselessError(f"attack.norm is {norm!r}; it must be one of {', '.join(self.NORMS)}")
         one_of("attack.norm", norm, self.NORMS)
         check_number("attack.batch_size", batch_size, low=1, integer=True)
         self.eps, self.norm, self.batch_size = float(eps), norm, batch_size

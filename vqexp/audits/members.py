@@ -12,7 +12,9 @@ from vqexp.reports.spec.table import Table, check_parts
 
 KINDS = ("white_box", "oblivious", "transfer", "black_box")  # whose worst case counts
 CURVES = {
-    "eps": "attack.eps='${{mul:{value},${{preset.eps}}}}'",
+    # at most 1, which is the whole box in l-inf
+    "eps": "attack.eps='${{least:${{equal:${{attack.norm}},l2,null,1}},"
+    "${{mul:{value},${{equal:${{attack.norm}},l2,${{preset.eps_l2}},${{preset.eps}}}}}}}}'",
     "steps": "attack.steps={value}",
     "restarts": "attack.restarts={value}",
     "samples": "adversary.samples={value}",

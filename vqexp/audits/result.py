@@ -59,13 +59,14 @@ def read_audit(
     """
     kinds = audit.kinds()
     findings = {
-        label: Finding(kinds[label], record, *_members_of(record, store)) for label, record in records.items()
+        label: Finding(kinds[label], record, *members_of(record, store)) for label, record in records.items()
     }
     counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
     members = [member for label in counted if (member := findings[label].member)]
     worst = worst_case(members) if members else None
     config = next(iter(records.values())).config
-    refused = {**senseless(audit, config["defense"], config["dataset"]["num_classes"]), **left_out}
+    known = {*records, *left_out}
+    refused = senseless(audit, config["defense"], config["dataset"]["num_classes"], known) | dict(left_out)
     return AuditResult(
         findings,
         counted,
@@ -76,7 +77,7 @@ def read_audit(
     )
 
 
-def _members_of(record: Record, store: Store) -> list[Member | None]:
+def members_of(record: Record, store: Store) -> list[Member | None]:
     """Returns the record's outcomes on attacked and on clean images, None where it has none."""
     artifact = store.load("counts", record.key)
     if artifact is None:

@@ -1,7 +1,7 @@
 """Finds the rows of an audit that make no sense for a defense, by the checks of attacker and attack."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -17,14 +17,16 @@ from vqexp.core.config import CONF, register_resolvers
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import Defense, adapted
 from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.choices import read_settings
+from vqexp.reports.spec.rows import with_settings
 from vqexp.reports.spec.settings import group_of
 
 
-def senseless(audit: Audit, defense: Mapping[str, Any], num_classes: int) -> dict[str, str]:
+def senseless(
+    audit: Audit, defense: Mapping[str, Any], num_classes: int, known: Collection[str] = ()
+) -> dict[str, str]:
     """Returns, by label, why a row makes no sense: none of its adversaries fits the defense.
 
-    defense: its settings. If it cannot be built here, because its package is missing, no row is refused.
+    defense: its settings. known: labels of rows that need no look. If it cannot be built here, because its package is missing, no row is refused.
     """
     try:
         built = adapted(build("defense", defense))
@@ -34,6 +36,7 @@ def senseless(audit: Audit, defense: Mapping[str, Any], num_classes: int) -> dic
     reasons = {
         choices[0].row: [_reason(cell, built, settings, num_classes) for cell in choices]
         for choices in audit.choices()
+        if choices[0].row not in known
     }
     return {label: each[0] for label, each in reasons.items() if each[0] and all(each)}
 
@@ -58,14 +61,10 @@ def _reason(cell: Cell, defense: Defense, settings: str, num_classes: int) -> st
 def _attacker(settings: tuple[tuple[str, Any], ...], defense: str) -> tuple[Adversary, Attack]:
     """Builds the adversary and the attack that the settings choose.
 
-    defense: settings of the defense, as JSON. They are put into the default config, because Hydra would take seconds to compose one for each.
+    defense: settings of the defense, as JSON. They are put into the default config, because Hydra would take
+    seconds to compose one for each.
     """
-    paths = {name: CONF / name / f"{choice}.yaml" for name, choice in settings if "." not in name}
-    chosen = {name: read_settings(path) for name, path in paths.items()}
-    config = OmegaConf.create({**_default(), "defense": json.loads(defense), **chosen})
-    for name, value in settings:
-        if name not in chosen:
-            OmegaConf.update(config, name, value)
+    config = with_settings({**_default(), "defense": json.loads(defense)}, dict(settings))
     adversary, attack = (
         OmegaConf.to_container(config[name], resolve=True) for name in ("adversary", "attack")
     )

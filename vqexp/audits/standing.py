@@ -1,5 +1,8 @@
 """An audit in short: the numbers that its verdict rests on, and its line in the table of audits."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from vqexp.audits.result import AuditResult
 from vqexp.audits.verdict import Standing, attacker, verdict_of
 from vqexp.core.estimate import proportion
@@ -54,7 +57,7 @@ def headline(result: AuditResult) -> dict[str, str]:
         "defense": defense_name(config["defense"]),
         "settings": settings_of(config["defense"]),
         "dataset": config["dataset"]["name"],
-        "eps": size_of(config["preset"]["eps"]),
+        "eps": radius_of(config["preset"]),
         "natural": percent(natural[0]) if natural else "",
         "ignores": percent(proportion(ignorant.outcomes)) if ignorant else "",
         "worst": percent(estimates["mean"]) if estimates else "",
@@ -64,6 +67,11 @@ def headline(result: AuditResult) -> dict[str, str]:
         "checks": f"{held} of {len(result.checks)}",
         "n": str(found.n or ""),
     }
+
+
+def radius_of(preset: Mapping[str, Any]) -> str:
+    """Returns the radius of an audit's ball as text: `8/255`, or `0.5 in l2`."""
+    return f"{preset['eps_l2']:g} in l2" if preset.get("norm") == "l2" else size_of(preset["eps"])
 
 
 def _ignorant(result: AuditResult) -> Member | None:

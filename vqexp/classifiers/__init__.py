@@ -2,6 +2,7 @@
 
 from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50
+from vqexp.classifiers.in_memory import LogProbabilities, in_memory
 from vqexp.classifiers.normalize import Normalized
 from vqexp.classifiers.places import place, places
 from vqexp.classifiers.precision import PRECISIONS, BFloat16
@@ -15,10 +16,12 @@ from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 __all__ = [
     "PRECISIONS",
     "BFloat16",
+    "LogProbabilities",
     "Normalized",
     "STNCifar",
     "WideResNet",
     "efficientnet_v2_s",
+    "in_memory",
     "load_checkpoint",
     "place",
     "places",

@@ -38,7 +38,7 @@ def source_of(component: Component) -> dict[str, Any]:
     group, found = component.group, {}
     if component.version is not None:
         found["version"] = component.version
-    packages, modules = _origins(component.factory)
+    packages, modules = origins(component.factory)
     if modules:
         found["source"] = key_of(sorted(_hash(group, component, module) for module in modules))
     if packages:
@@ -57,7 +57,7 @@ def _part(component: Component) -> dict[str, Any]:
     return {**({"version": getattr(component.factory, "VERSION", 1)} if ours else {}), **source_of(component)}
 
 
-def _origins(factory: Any) -> tuple[set[str], list[ModuleType]]:
+def origins(factory: Any) -> tuple[set[str], list[ModuleType]]:
     """`name version` of the installed packages, and the user's own modules, that the factory is made of."""
     parts = inspect.getmro(factory) if inspect.isclass(factory) else [factory]
     packages, waiting = set(), []

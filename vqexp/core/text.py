@@ -9,15 +9,21 @@ from vqexp.core.estimate import FRACTION, Estimate
 NORMS = {"linf": "l-inf", "l2": "l2", None: "l-inf"}
 PAPERS_NAMES = {"PRD": "pRD", "SwRD": "swRD"}  # of the defenses that Python's style spells otherwise
 
+AS_OBJECTS = ("in_memory", "RandomByItself")  # defenses that a Python caller gave
+
 
 def defense_name(config: Mapping[str, Any]) -> str:
-    """A defense as its paper spells it, from its settings in a record."""
+    """A defense as its paper spells it, from its settings in a record; one that was given as an object has a name."""
     name = config["_target_"].rsplit(".", 1)[-1]
+    if name in AS_OBJECTS:
+        return str(config["name"])
     return PAPERS_NAMES.get(name, name)
 
 
 def settings_of(config: Mapping[str, Any]) -> str:
-    """A component's settings in a record as text: `s=3, k=25`."""
+    """A component's settings in a record as text: `s=3, k=25`; an object's are not known."""
+    if config["_target_"].rsplit(".", 1)[-1] in AS_OBJECTS:
+        return ""
     return ", ".join(f"{name}={value}" for name, value in config.items() if name != "_target_")
 
 

@@ -5,6 +5,7 @@ from vqexp.data.digits import Digits
 from vqexp.data.fetch import fetch
 from vqexp.data.files import ImageFiles
 from vqexp.data.images import Images
+from vqexp.data.in_memory import InMemory
 from vqexp.data.split import Split
 
-__all__ = ["Dataset", "Digits", "ImageFiles", "Images", "Split", "fetch"]
+__all__ = ["Dataset", "Digits", "ImageFiles", "Images", "InMemory", "Split", "fetch"]

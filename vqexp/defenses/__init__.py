@@ -8,6 +8,7 @@ from vqexp.defenses.classic.masked import Detached, Saturated
 from vqexp.defenses.classic.resize_pad import ResizePad
 from vqexp.defenses.classic.squeeze import JPEG, BitDepth, Median
 from vqexp.defenses.foreign import Foreign, ForeignModel, adapted
+from vqexp.defenses.in_memory import RandomByItself, in_memory
 from vqexp.defenses.noise import AdditiveNoise
 from vqexp.defenses.vq.prd import PRD, RandDisc
 from vqexp.defenses.vq.quantizer import VectorQuantizer
@@ -36,6 +37,7 @@ __all__ = [
     "NoDefense",
     "RandDisc",
     "RandomLayer",
+    "RandomByItself",
     "RandomModule",
     "ResizePad",
     "Saturated",
@@ -44,4 +46,5 @@ __all__ = [
     "adapted",
     "defend",
     "drawn_weights",
+    "in_memory",
 ]

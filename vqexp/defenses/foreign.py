@@ -9,7 +9,7 @@ from vqexp.core.draws import Draw
 from vqexp.core.errors import require
 from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.keys import seed_of
-from vqexp.core.random_module import RandomModule, bound, is_random
+from vqexp.core.random_module import RandomModule, bound, is_random, name_of
 from vqexp.defenses.base import Defense
 
 # whose modules draw nothing in evaluation mode but through a `RandomModule`
@@ -28,7 +28,7 @@ class Foreign(Defense):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
-        self.known = all(_is_known(part) for part in module.modules())
+        self.known = all(is_known(part) for part in module.modules())
         self.random = getattr(module, "random", is_random(module) or not self.known)
         self.differentiable = getattr(module, "differentiable", True)
         self.one_image = not self.known and self.random
@@ -36,7 +36,7 @@ class Foreign(Defense):
     @property
     def name(self) -> str:
         """The module's own."""
-        return type(self.module).__name__
+        return name_of(self.module)
 
     @property
     def installs(self) -> bool:
@@ -91,7 +91,8 @@ class ForeignModel(RandomModule):
             return self.model(images)
 
 
-def _is_known(part: nn.Module) -> bool:
+def is_known(part: nn.Module) -> bool:
+    """Whether a part is the library's or torch's own: it draws nothing but through a `RandomModule`."""
     draws = isinstance(part, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)  # in evaluation mode too
     return f"{type(part).__module__}.".startswith(KNOWN) and not draws
 

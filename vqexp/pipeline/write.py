@@ -16,7 +16,7 @@ from vqexp.pipeline.stages import Stages
 
 # what a key leaves out, as it was before there was a choice
 NOT_CHOSEN: tuple[tuple[str, Any], ...] = (("precision", "float32"), ("metrics", {}))
-PRESENTATION = ("table", "figure", "dry_run", "cell")  # settings of sweeps, not of runs
+PRESENTATION = ("table", "figure", "dry_run", "cell", "place")  # settings of sweeps, not of runs
 
 
 def record_key(stages: Stages, reported: MadeFor | None = None) -> str:
@@ -65,7 +65,7 @@ def write_record(
         key=key,
         smoke=config["scale"]["name"] == "smoke",
         config={name: value for name, value in config.items() if name not in PRESENTATION},
-        overrides=[text for text in overrides if not text.startswith(("cell=", "store.root="))],
+        overrides=[text for text in overrides if not text.startswith(("cell=", "place=", "store.root="))],
         classifier=stages.classifier_identity,
         sources=experiment.sources,
         metrics=found.estimates,

@@ -23,14 +23,21 @@ SURROGATE = (
 )
 
 
-def audit_page(result: AuditResult, command: str, picture: str | None = None) -> str:
-    """Returns the page in Markdown. command: what ran the audit. picture: file name of the drawn curves."""
+def audit_page(
+    result: AuditResult, command: str, picture: str | None = None, notes: Sequence[str] = ()
+) -> str:
+    """Returns the page in Markdown.
+
+    command: what ran the audit. picture: file name of the drawn curves. notes: what was measured of the model
+    before the attacks.
+    """
     head = headline(result)
     lines = [
         f"# Audit: {head['defense']} on {head['dataset']}, eps {head['eps']}",
         "",
         *opening(head, trust(result.checks, complete=not result.missing)),
         "",
+        *(line for note in notes for line in (f"Measured beforehand: {note}.", "")),
         f"Defense: {head['defense']}({head['settings']}). Written by:",
         "",
         f"    {command}",

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from vqexp.audits.members import load_audit
-from vqexp.audits.result import read_audit
+from vqexp.audits.result import AuditResult, read_audit
 from vqexp.core.atomic import write_atomically
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.core.keys import key_of
@@ -30,15 +30,21 @@ class AuditSweep(Sweep):
         self.audit = load_audit({str(name): value for name, value in settings.items()})
         shared = shared_by_cells(overrides)
         self.left_out: dict[str, str] = {}
-        jobs = {}
+        scale, jobs = self.config.scale, {}
+        wanted = scale.audit.get("rows")
         for choices in self.audit.attempts():
-            if job := self._first_sensible(choices, shared):
-                jobs[choices[0].row] = job
+            label = choices[0].row
+            if wanted is not None and not any(part in label for part in wanted):
+                self.left_out[label] = f"scale={scale.name} has no time for it"
+            elif job := self._first_sensible(choices, shared):
+                jobs[label] = job
         if not jobs:
             reasons = "; ".join(f"{label}: {reason}" for label, reason in self.left_out.items())
             raise ConfigError(f"table=audit has no row to run here ({reasons})")
         self.labels = list(jobs)
-        return list(jobs.values())
+        return [
+            [*job, f"place='{number} of {len(jobs)}'"] for number, job in enumerate(jobs.values(), start=1)
+        ]
 
     def _first_sensible(self, choices: Sequence[Cell], shared: Sequence[str]) -> list[str] | None:
         """The job of the first choice that makes sense; None, and the row is left out, if none does."""
@@ -59,12 +65,16 @@ class AuditSweep(Sweep):
     def check(self) -> None:
         """Done where the jobs were chosen."""
 
+    def result(self, paths: Sequence[Path]) -> AuditResult:
+        """What the records, one a job, show together."""
+        records = {label: read(path) for label, path in zip(self.labels, paths, strict=True)}
+        return read_audit(self.audit, records, Store(self.config.store.root), self.left_out)
+
     def finish(self, paths: Sequence[Path]) -> None:
         """Print the page and where it is."""
-        records = {label: read(path) for label, path in zip(self.labels, paths, strict=True)}
-        root = Path(self.config.store.root)
-        text = audit_page(read_audit(self.audit, records, Store(root), self.left_out), command())
-        key = key_of("audit", sorted(record.key for record in records.values()))
+        result, root = self.result(paths), Path(self.config.store.root)
+        text = audit_page(result, command())
+        key = key_of("audit", sorted(finding.record.key for finding in result.findings.values()))
         path = root / "pages" / f"audit-{key}.md"
         write_atomically(path, text.encode())
         print(text)
