@@ -14,7 +14,7 @@ from vqexp.core.held import held, hold
 from vqexp.data import Digits
 from vqexp.interface.subject import gathered, subject
 
-EPS = 0.3
+EPS = 0.4
 FEW = ('table.only_rows=["no attack","PGD, margin"]',)
 
 
@@ -31,7 +31,9 @@ class NearestMean(nn.Module):
 
     def forward(self, images):
         pixels = images.flatten(1)
-        scores = -(pixels + self.noise * torch.randn_like(pixels)).unsqueeze(1).sub(self.means).square().sum(2)
+        scores = (
+            -(pixels + self.noise * torch.randn_like(pixels)).unsqueeze(1).sub(self.means).square().sum(2)
+        )
         return scores.softmax(1) if self.softmax else scores
 
 
@@ -84,9 +86,7 @@ def test_it_fits_a_screen_and_says_what_was_left_out(report, tmp_path):
 
 def test_the_command_line_finds_the_same(report, digits, vqexp):
     """From the same objects, in another store."""
-    about = subject(
-        NearestMean(0.1), *digits, defense=None, eps=EPS, norm="linf", seed=0, store=None
-    )
+    about = subject(NearestMean(0.1), *digits, defense=None, eps=EPS, norm="linf", seed=0, store=None)
     settings = [text for text in about.settings if "store.root" not in text]
     status, out, err = vqexp("-m", "table=audit", "scale=quick", *settings, *FEW)
     assert (status, err) == (0, "")
@@ -100,7 +100,7 @@ def test_the_command_line_finds_the_same(report, digits, vqexp):
 
 def test_a_softmax_at_the_end_does_not_protect(digits):
     """Saturated: the cross-entropy of such probabilities has next to no gradient."""
-    common = {"attack": "pgd", "eps": EPS, "settings": ["attack.steps=5"]}
+    common = {"attack": "pgd", "eps": EPS, "settings": ["attack.steps=20"]}
     plain = vqexp.evaluate(NearestMean(), *digits, **common)
     model = NearestMean(softmax=True)
     through_log = vqexp.evaluate(model, *digits, **common)
@@ -120,7 +120,9 @@ def test_a_defense_is_measured_and_attacked_through(digits):
             return (images * 3).round() / 3
 
     exact, ste = (
-        vqexp.evaluate(NearestMean(), *digits, defense=Rounding(), adversary=name, eps=EPS, settings=["attack.steps=5"])
+        vqexp.evaluate(
+            NearestMean(), *digits, defense=Rounding(), adversary=name, eps=EPS, settings=["attack.steps=5"]
+        )
         for name in ("exact", "ste")
     )
     assert "defense Rounding: fixed: two calls agree; its gradient is zero on 100 % of" in ste.notes[1]

@@ -53,7 +53,10 @@ def usual(**findings):
 CASES = {
     "a fixed network": (linear(), {}),
     "noise from torch's generator": (Model(lambda x: x + torch.randn_like(x)), {"random": True}),
-    "dropout that is never off": (Model(lambda x: functional.dropout(x, 0.5, training=True)), {"random": True}),
+    "dropout that is never off": (
+        Model(lambda x: functional.dropout(x, 0.5, training=True)),
+        {"random": True},
+    ),
     "one draw a batch": (Model(lambda x: x * torch.rand(())), {"random": True, "one_draw": True}),
     "a generator of its own": (
         Model(lambda x: x + torch.randn(x.shape, generator=own)),

@@ -102,7 +102,7 @@ def test_masking_is_stated_as_found():
     lines = trust([held, masked, weak], complete=True)
     assert f"The attack is not at its strongest: {weak.found}." in lines
     assert not any("speaks against" in line for line in lines)
-    assert "no positive control yet" in lines[-1]
+    assert "no positive control here" in lines[-1]
     assert not any("speaks against" in line for line in trust([held], complete=False))
 
 

@@ -16,6 +16,8 @@ NEAR_ZERO = 0.05  # accuracy that counts as fallen
 TOLERANCE = 0.02  # a change in accuracy that counts as none
 SHARE_OF_NOISE = 0.5  # of what the attack takes: random noise must take less
 SETTINGS = ("eps", "steps", "restarts", "samples")  # of the curves
+ENOUGH = 0.95  # of the positive control's points, for the attack to find
+CONTROL = "the attack finds points that are known to exist"
 FEW_ZEROS = 0.01  # images whose gradient may vanish
 
 
@@ -48,10 +50,29 @@ def attack_checks(
     findings: Mapping[str, Finding], counted: Sequence[str], worst: WorstCase | None
 ) -> list[Check]:
     """Returns the checks that these rows allow. counted: labels of the rows that make up the worst case."""
-    checks = [*gradient_checks(findings), *_against_others(findings, counted), *_curves(findings)]
+    checks = [
+        *control_checks(findings),
+        *gradient_checks(findings),
+        *_against_others(findings, counted),
+        *_curves(findings),
+    ]
     noise = [finding for finding in findings.values() if finding.kind == "noise"]
     if noise and noise[0].member and noise[0].natural and worst:
         checks.append(_against_noise(noise[0].natural, noise[0].member, worst.member))
+    return checks
+
+
+def control_checks(findings: Mapping[str, Finding]) -> list[Check]:
+    """Checks that the attack finds nearly all adversarial points that are known to exist (the control)."""
+    checks = []
+    for finding in findings.values():
+        if finding.kind != "control" or not finding.record.metrics["control_found"].known:
+            continue
+        found, chance = (finding.record.metrics[f"control_{name}"] for name in ("found", "by_chance"))
+        share = f"finds {percent_of(found.mean)} of {found.n} points that are known to be adversarial"
+        by_chance = f"random sampling {percent_of(chance.mean)}"
+        detail = f"it {share}, {by_chance}"
+        checks.append(Check(CONTROL, found.mean >= ENOUGH, detail, f"the attack {share}, {by_chance}"))
     return checks
 
 

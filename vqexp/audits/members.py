@@ -25,8 +25,8 @@ CURVES = {
 class Audit(Table):
     """A table whose rows are attacks on one defense, as `conf/table/audit.yaml` describes them.
 
-    judged: overrides of all rows but the gradients. strong: overrides of rows marked `strong`.
-    curves: setting -> {values, series, overrides}. gradients: rows of `metric=gradients`.
+    judged: overrides of all rows but the gradients and the positive control. strong: overrides of rows
+    marked `strong`. curves: setting -> {values, series, overrides}. gradients: rows of `metric=gradients`.
     surrogate: overrides of the row of kind `transfer`. without: parts of labels that are left out.
     """
 
@@ -41,9 +41,14 @@ class Audit(Table):
         """Returns all rows, of members, curves and gradients: label, kind, adversaries, overrides."""
         rows = []
         for row in self.rows:
-            own = [*self.judged, *(self.strong if row.get("strong") else []), *row.get("overrides", [])]
+            control = row["kind"] == "control"
+            own = [
+                *([] if control else self.judged),
+                *(self.strong if row.get("strong") else []),
+                *row.get("overrides", []),
+            ]
             own += self.surrogate if row["kind"] == "transfer" else []
-            own.append("dataset.n=${scale.audit.members}")
+            own.append(f"dataset.n=${{scale.audit.{'curves' if control else 'members'}}}")
             rows.append({**row, "overrides": own})
         for name, curve in self.curves.items():
             for value, series in product(curve["values"], curve["series"]):

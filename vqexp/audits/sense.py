@@ -26,7 +26,8 @@ def senseless(
 ) -> dict[str, str]:
     """Returns, by label, why a row makes no sense: none of its adversaries fits the defense.
 
-    defense: its settings. known: labels of rows that need no look. If it cannot be built here, because its package is missing, no row is refused.
+    defense: its settings; if it cannot be built here, because its package is missing, no row is refused.
+    known: labels of rows that need no look.
     """
     try:
         built = adapted(build("defense", defense))
@@ -38,7 +39,7 @@ def senseless(
         for choices in audit.choices()
         if choices[0].row not in known
     }
-    return {label: each[0] for label, each in reasons.items() if each[0] and all(each)}
+    return {label: each[-1] for label, each in reasons.items() if all(each)}
 
 
 def _reason(cell: Cell, defense: Defense, settings: str, num_classes: int) -> str:

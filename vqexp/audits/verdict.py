@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vqexp.audits.checks import Check
+from vqexp.audits.checks import CONTROL, Check
 
 FALLEN = 0.05  # robust accuracy below which a defense is broken, unless guessing gives more
 SURE = 0.95  # of the one-sided bound on the worst case
@@ -19,8 +19,8 @@ RULES = {
     INCOMPLETE: "rows that make sense for this defense have no record; there is no verdict",
 }
 NO_CONTROL = (
-    "There is no positive control yet, points that are known to exist and of which the attack would have to "
-    "find 95 %: the attack checks are all that speaks for it."
+    "There is no positive control here, points that are known to exist and of which the attack would have to "
+    "find 95 %: the other attack checks are all that speaks for it."
 )
 
 
@@ -114,7 +114,8 @@ def trust(checks: Sequence[Check], *, complete: bool) -> list[str]:
         lines.append("So the worst case is an upper bound: a better attack may leave less.")
     elif complete:
         lines.append("No attack check speaks against the attack.")
-    return [*lines, NO_CONTROL]
+    controlled = any(check.name == CONTROL for check in checks)
+    return lines if controlled else [*lines, NO_CONTROL]
 
 
 def opening(head: Mapping[str, str], trusted: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ def in_memory(key: str, weights: str = "own") -> nn.Module:
 
 
 class LogProbabilities(nn.Module):
-    """The logarithm of what `network` returns, for one that ends in a softmax: logits again, up to a constant.
+    """The logarithm of what `network` returns, for one that ends in a softmax: its logits, up to a constant.
 
     A loss on the probabilities themselves would take the softmax twice, and its gradient nearly vanishes
     where the network is sure of its answer. Where a probability is 0 in float32 there is no gradient.

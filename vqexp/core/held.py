@@ -1,7 +1,8 @@
 """Objects of this process that a config names, such as the model that `vqexp.audit` was given.
 
-A config is plain data and names what it wants by a `_target_` to import. What exists only as an object is kept
-here under a name made of its contents and its source code, so that the same object finds its results again.
+A config is plain data and names what it wants by a `_target_` to import. What exists only as an object is
+kept here under a name made of its contents and its source code, so that the same object finds its results
+again.
 """
 
 import hashlib

@@ -13,7 +13,7 @@ AS_OBJECTS = ("in_memory", "RandomByItself")  # defenses that a Python caller ga
 
 
 def defense_name(config: Mapping[str, Any]) -> str:
-    """A defense as its paper spells it, from its settings in a record; one that was given as an object has a name."""
+    """A defense as its paper spells it, from its settings in a record; an object's own name."""
     name = config["_target_"].rsplit(".", 1)[-1]
     if name in AS_OBJECTS:
         return str(config["name"])

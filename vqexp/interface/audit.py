@@ -53,9 +53,7 @@ def audit(
     what cannot be audited.
     """
     one_of("budget", budget, BUDGETS)
-    about = subject(
-        model, images, labels, defense=defense, eps=eps, norm=norm, seed=seed, store=store
-    )
+    about = subject(model, images, labels, defense=defense, eps=eps, norm=norm, seed=seed, store=store)
     if told:
         print("\n".join(about.notes), flush=True)
     shared = [f"table={AUDIT}", f"scale={BUDGETS[budget]}", *about.settings, *own_choices(settings)]

@@ -1,4 +1,4 @@
-"""What `vqexp.audit` returns: verdict, worst case, attack checks, and the same as text, page, table and JSON."""
+"""What `vqexp.audit` returns: verdict, worst case, attack checks; as text, page, table and JSON too."""
 
 import json
 import textwrap
@@ -115,7 +115,10 @@ class AuditReport:
         return json.dumps(finite(found), indent=1)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the page to `path`, `*.html` or `*.md`, or `*.json`; returns it. Raises `ConfigError` for others."""
+        """Writes the page, `*.html` or `*.md`, or `*.json`, to `path`, and returns it.
+
+        Raises `ConfigError` for another ending.
+        """
         path = Path(path)
         require(path.suffix in SHAPES, f"{path} must end in {', '.join(SHAPES)}")
         text = self.to_json() if path.suffix == ".json" else self._page(path.suffix == ".html")
@@ -161,7 +164,9 @@ class AuditReport:
                 continue
             worst = f"  worst on {row['worst_on']} of {row['n']}" if row["worst_on"] else ""
             accuracy = Estimate(row["accuracy"], 0, row["runs"], row["n"], (row["low"], row["high"]))
-            lines.append(f"  {row['attack']:<40} {100 * row['accuracy']:5.1f} % {interval(accuracy):<13}{worst}")
+            lines.append(
+                f"  {row['attack']:<40} {100 * row['accuracy']:5.1f} % {interval(accuracy):<13}{worst}"
+            )
         lines += ["", *trust(self.result.checks, complete=not self.result.missing)]
         left = left_out_lines(self.result.left_out, self.result.missing)
         lines += [textwrap.shorten(line, 2 * WIDTH, placeholder=" ...") for line in left]

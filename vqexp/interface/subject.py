@@ -1,4 +1,4 @@
-"""What is attacked, from objects to the settings of a run: a model, perhaps a defense before it, images, labels."""
+"""From objects to the settings of a run: a model, perhaps a defense before it, images and labels."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vqexp.audits.probe import Probe, probe
+from vqexp.audits.probe import probe
 from vqexp.classifiers import LogProbabilities
 from vqexp.core.components import own_choices
 from vqexp.core.errors import check_number, one_of, require
@@ -61,7 +61,8 @@ def subject(
     device = next((part.device for part in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
     some, their_labels = images[:LOOKED_AT].to(device), labels[:LOOKED_AT].to(device)
     if isinstance(model, Defended) and defense is None:
-        model, defense = model.classifier, model.defense
+        whole = model
+        model, defense = whole.get_submodule("classifier"), whole.get_submodule("defense")
     name, found = name_of(model), probe(model, some, their_labels)
     check_labels(labels, len(images), found.classes)
     notes = [f"model {name}: {'; '.join(found.lines())}"]
@@ -117,7 +118,9 @@ def gathered(images: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         batches, size = [], 0
         for batch in images:
             pair = isinstance(batch, tuple | list) and len(batch) == 2
-            require(pair and all(isinstance(part, Tensor) for part in batch), "batches must be (images, labels)")
+            require(
+                pair and all(isinstance(part, Tensor) for part in batch), "batches must be (images, labels)"
+            )
             batches.append(batch)
             size += batch[0].nbytes
             require(size <= MOST_BYTES, "the images take more than 4 GiB; give a sample of them")

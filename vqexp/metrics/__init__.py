@@ -4,6 +4,7 @@ from vqexp.metrics.accuracy import Accuracy
 from vqexp.metrics.denoising import Denoising
 from vqexp.metrics.gradient_similarity import GradientSimilarity
 from vqexp.metrics.gradients import Gradients
+from vqexp.metrics.positive_control import PositiveControl
 from vqexp.metrics.sigma import Sigma
 from vqexp.metrics.smoothing import Smoothing
 from vqexp.metrics.worst_case import Member, WorstCase, gap, worst_case
@@ -17,6 +18,7 @@ __all__ = [
     "Measurement",
     "Member",
     "Metric",
+    "PositiveControl",
     "Sigma",
     "Smoothing",
     "WorstCase",

@@ -82,7 +82,7 @@ def _members(result: AuditResult) -> list[str]:
     ]
     shares = result.shares()
     for label, finding in result.findings.items():
-        if finding.kind.startswith(("curve", "gradients")):
+        if finding.kind.startswith(("curve", "gradients", "control")):
             continue
         metrics = finding.record.metrics
         name = "robust" if finding.member else "natural"

@@ -37,7 +37,13 @@ class Running:
             self._members.append(member)
         adversary = str(from_overrides(record.overrides).get("adversary", ""))
         minutes, rest = divmod(round(seconds), 60)
-        parts = [f"row {place}", f"{label:<34}", f"{adversary:<6}", f"{_found(record):<18}", f"{minutes}:{rest:02}"]
+        parts = [
+            f"row {place}",
+            f"{label:<34}",
+            f"{adversary:<6}",
+            f"{_found(record):<18}",
+            f"{minutes}:{rest:02}",
+        ]
         so_far = [f"worst so far {percent_of(self._worst())}"] if self._members else []
         return "  ".join([*parts, *so_far])
 
@@ -46,11 +52,13 @@ class Running:
 
 
 def _found(record: Record) -> str:
-    """The row's accuracy with its interval, or on how many images its gradient vanishes."""
+    """The row's accuracy with its interval, or what the control finds, or where the gradient vanishes."""
     for name in SHOWN:
         if name in record.metrics:
             low, high = record.metrics[name].ci95
             return f"{percent_of(record.metrics[name].mean)} [{100 * low:.0f}, {100 * high:.0f}]"
+    if "control_found" in record.metrics:
+        return f"finds {percent_of(record.metrics['control_found'].mean)}"
     zero = record.metrics.get("natural_gradient_all_zero")
     return "" if zero is None else f"zero on {percent_of(zero.mean)}"
 

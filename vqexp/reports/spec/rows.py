@@ -14,7 +14,9 @@ def with_settings(base: Mapping[str, Any], settings: Mapping[str, Any]) -> DictC
 
     Only for choices that choose nothing of other groups, as those of an audit's rows do.
     """
-    paths = {name: CONF / name / f"{choice}.yaml" for name, choice in settings.items() if (CONF / name).is_dir()}
+    paths = {
+        name: CONF / name / f"{choice}.yaml" for name, choice in settings.items() if (CONF / name).is_dir()
+    }
     chosen = {name: read_settings(path) for name, path in paths.items()}
     config = OmegaConf.create({**base, **chosen})
     for name, value in settings.items():

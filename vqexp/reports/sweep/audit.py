@@ -59,7 +59,7 @@ class AuditSweep(Sweep):
                 reasons.append(str(error))
             else:
                 return job
-        self.left_out[choices[0].row] = reasons[0]
+        self.left_out[choices[0].row] = reasons[-1]
         return None
 
     def check(self) -> None:
