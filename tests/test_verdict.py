@@ -67,6 +67,13 @@ def test_weakened_says_by_what():
     assert verdict(below_ignores=True, weak=["accuracy is still 40 %"]).word == "WEAKENED"
 
 
+def test_nearly_no_robustness_on_few_images_is_no_robustness():
+    few = {"worst": 0.01, "interval": (0.0, 0.15), "n": 24, "reported": None}
+    assert verdict(**few, weak=["any"]).word == "TOO FEW IMAGES"
+    assert verdict(**few, below_ignores=True).word == "WEAKENED"
+    assert verdict(**{**few, "worst": 0.12}).word == "NO BREAK FOUND"
+
+
 def test_a_weak_attack_finds_no_robustness():
     assert verdict().word == "NO BREAK FOUND"
     found = verdict(weak=["accuracy is still 40 % at eps 32/255"])

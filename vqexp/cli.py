@@ -74,7 +74,10 @@ def main() -> None:
     except FAULTS as error:
         _stop(error)
     except KeyboardInterrupt:
-        print("vqexp: interrupted; the same command resumes", file=sys.stderr)
+        print(
+            "vqexp: interrupted; what is finished is kept, and the same command goes on from there",
+            file=sys.stderr,
+        )
         sys.exit(130)
 
 

@@ -14,8 +14,10 @@ RULES = {
     "WEAKENED": "not broken, but the worst case lies clearly (beyond the 95 % interval, image by image where "
     "both are known) below what the defense keeps against an attacker who ignores it, or below what its "
     "paper reports",
-    "NO BREAK FOUND": "neither, and no attack check speaks against the attack",
-    "ATTACK TOO WEAK": "neither, and an attack check shows that the attack cannot be trusted",
+    "TOO FEW IMAGES": "neither, and the worst case lies below the bound of a broken defense, but there are too "
+    "few images to be sure of it",
+    "ATTACK TOO WEAK": "none of these, and an attack check shows that the attack cannot be trusted",
+    "NO BREAK FOUND": "none of these, and no attack check speaks against the attack",
     INCOMPLETE: "rows that make sense for this defense have no record; there is no verdict",
 }
 NO_CONTROL = (
@@ -63,13 +65,14 @@ class Verdict:
 
 
 def verdict_of(standing: Standing) -> Verdict:
-    """Returns the first verdict that applies: incomplete, broken, weakened, too weak, no break found."""
+    """Returns the first verdict that applies, in the order of `RULES`, but incomplete first."""
     if standing.run < standing.of or standing.worst is None:
         text = f"{INCOMPLETE} ({standing.run} of {standing.of} rows)"
         return Verdict(text, text)
     below_report = standing.reported is not None and standing.interval[1] < standing.reported
     reasons = []
-    if surely_below(standing.worst, standing.n, max(FALLEN, 1 / standing.classes)):
+    bound = max(FALLEN, 1 / standing.classes)
+    if surely_below(standing.worst, standing.n, bound):
         word = "BROKEN"
     elif standing.below_ignores or below_report:
         word = "WEAKENED"
@@ -77,6 +80,8 @@ def verdict_of(standing: Standing) -> Verdict:
             reasons.append(f"{_percent(standing.ignores)} against an attacker who ignores it")
         if below_report and standing.reported is not None:
             reasons.append(f"{_percent(standing.reported)} reported")
+    elif standing.worst < bound:
+        word = "TOO FEW IMAGES"
     elif standing.weak:
         word, reasons = "ATTACK TOO WEAK", list(standing.weak[:1])
     else:

@@ -14,6 +14,7 @@ from torch import Tensor
 from vqexp.audits.checks import Check
 from vqexp.audits.result import AuditResult
 from vqexp.audits.standing import headline
+from vqexp.audits.tries import Tries, by_tries
 from vqexp.audits.verdict import trust
 from vqexp.core.atomic import write_atomically
 from vqexp.core.config import finite
@@ -63,7 +64,7 @@ class AuditReport:
 
     @property
     def verdict(self) -> str:
-        """`BROKEN`, `WEAKENED`, `NO BREAK FOUND`, `ATTACK TOO WEAK`, or `INCOMPLETE (...)`."""
+        """One of `vqexp.audits.verdict.RULES`, such as `BROKEN`; or `INCOMPLETE (14 of 40 rows)`."""
         return self.head["verdict"]
 
     @property
@@ -85,6 +86,11 @@ class AuditReport:
     def attack_checks(self) -> Sequence[Check]:
         """Whether the attacks are strong enough to be trusted."""
         return self.result.checks
+
+    @property
+    def tries(self) -> Sequence[Tries]:
+        """The worst case where the attacker may try N times, or N draws vote; none if no attack was run."""
+        return by_tries(self.result.worst.member) if self.result.worst else []
 
     def to_frame(self) -> "pd.DataFrame":
         """A row for each attack: accuracies as fractions, and on how many images it is the strongest."""
@@ -108,6 +114,7 @@ class AuditReport:
                 "per_image": worst.per_image.tolist(),
                 "attack": worst.attack,
             },
+            "tries": [vars(each) for each in self.tries],
             "rows": self._rows(),
             "attack_checks": [vars(check) for check in self.attack_checks],
             "left_out": dict(self.result.left_out),

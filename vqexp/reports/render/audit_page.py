@@ -5,10 +5,11 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-from vqexp.audits.checks import SETTINGS, Check, curve
+from vqexp.audits.checks import SETTINGS, Check, curve, percent_of
 from vqexp.audits.members import Audit
 from vqexp.audits.result import AuditResult
 from vqexp.audits.standing import headline
+from vqexp.audits.tries import by_tries, disagreement
 from vqexp.audits.verdict import opening, rules, trust
 from vqexp.core.estimate import proportion
 from vqexp.core.text import interval, percent, size_of
@@ -55,6 +56,7 @@ def audit_page(
         *checks_table(result.checks),
         "",
         *_curves(result),
+        *_tries(result),
         *([f"![robust accuracy along each setting]({picture})", ""] if picture else []),
         *rules(),
         "",
@@ -128,6 +130,30 @@ def _curves(result: AuditResult) -> list[str]:
             "",
         ]
     return lines
+
+
+def _tries(result: AuditResult) -> list[str]:
+    """Returns the table by tries, and how often draws disagree on clean images; none of a fixed defense."""
+    if result.worst is None or len(result.worst.member.outcomes) < 2:
+        return []
+    found = by_tries(result.worst.member)
+    clean = next((each.natural for each in result.findings.values() if each.natural), None)
+    apart = disagreement(clean) if clean else None
+    return [
+        "## Robust accuracy by tries, in the worst case",
+        "",
+        "| N | " + " | ".join(str(each.number) for each in found) + " |",
+        "| --- " * (len(found) + 1) + "|",
+        "| right in each of N tries, % | " + " | ".join(f"{100 * each.every:.1f}" for each in found) + " |",
+        "| right in more than half, % | " + " | ".join(f"{100 * each.most:.1f}" for each in found) + " |",
+        "",
+        *(
+            [f"On clean images one of two draws is wrong, the other right: {percent_of(apart)}."]
+            if apart
+            else []
+        ),
+        "",
+    ]
 
 
 def command_of(audit: Audit, result: AuditResult) -> str:
