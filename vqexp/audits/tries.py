@@ -34,7 +34,7 @@ def by_tries(member: Member) -> list[Tries]:
 
 
 def every_of(right: Tensor, runs: int, tries: int) -> Tensor:
-    """The chance that all of `tries` out of `runs` draws are right, where `right` (n,) are: C(c, N) / C(R, N)."""
+    """The chance that all of `tries` of `runs` draws are right where `right` (n,) are: C(c, N) / C(R, N)."""
     places = torch.arange(tries, dtype=torch.float64)
     return ((right.double().unsqueeze(1) - places).clamp(min=0) / (runs - places)).prod(1)
 

@@ -14,8 +14,8 @@ RULES = {
     "WEAKENED": "not broken, but the worst case lies clearly (beyond the 95 % interval, image by image where "
     "both are known) below what the defense keeps against an attacker who ignores it, or below what its "
     "paper reports",
-    "TOO FEW IMAGES": "neither, and the worst case lies below the bound of a broken defense, but there are too "
-    "few images to be sure of it",
+    "TOO FEW IMAGES": "neither, and the worst case lies below the bound of a broken defense, but there are "
+    "too few images to be sure of it",
     "ATTACK TOO WEAK": "none of these, and an attack check shows that the attack cannot be trusted",
     "NO BREAK FOUND": "none of these, and no attack check speaks against the attack",
     INCOMPLETE: "rows that make sense for this defense have no record; there is no verdict",
