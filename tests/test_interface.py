@@ -1,6 +1,7 @@
 """`vqexp.audit` and `vqexp.evaluate`: right verdicts, and the command line's numbers."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -193,3 +194,16 @@ def test_the_callers_model_stays_as_it_was(report, digits):
     subject(model, *digits, defense=None, eps=EPS, norm="linf", seed=0, store=None)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_interruption_says_what_is_kept(digits, monkeypatch, capsys):
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["vqexp.interface.audit"], "run_one", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        vqexp.audit(NearestMean(0.1), *digits, eps=EPS, settings=FEW, told=False)
+    told = (
+        "vqexp: interrupted; 0 of 2 rows, and parts of the next, are kept until Python ends (with store=DIR"
+    )
+    assert capsys.readouterr().err.startswith(told)

@@ -61,7 +61,7 @@ def audit(
     with initialize_config_dir(str(CONF), version_base="1.3"):
         base = compose("config", overrides=shared)
         sweep = AuditSweep(base, OverridesParser.create().parse_overrides(shared), _composer(base, shared))
-        result = sweep.result(_run(sweep, told))
+        result = sweep.result(_run(sweep, told, kept=store is not None))
     radius = size_of(eps) if norm == "linf" else f"{eps:g}"
     more = f", defense={result.config['defense']['name']}" if defense is not None else ""
     call = f'vqexp.audit(model, images, labels, eps={radius}, norm="{norm}", budget="{budget}"{more})'
@@ -79,6 +79,8 @@ def _composer(base: DictConfig, shared: Sequence[str]) -> Callable[[list[str]], 
 
     def composed(job: list[str]) -> DictConfig:
         own = from_overrides(text for text in job if text not in shared)
+        if any("@" in name or "+" in name for name in own):  # of a surrogate: Hydra's own syntax
+            return compose("config", overrides=job)
         chosen = {name for name in own if "." not in name}
         again = from_overrides(text for text in shared if "." in text and group_of(text) in chosen)
         return with_settings(known, {**own, **again})
@@ -86,18 +88,15 @@ def _composer(base: DictConfig, shared: Sequence[str]) -> Callable[[list[str]], 
     return composed
 
 
-def _run(sweep: AuditSweep, told: bool) -> list[Path]:
-    """The records of the sweep's jobs; an interruption says what is kept."""
+def _run(sweep: AuditSweep, told: bool, kept: bool) -> list[Path]:
+    """The records of the sweep's jobs; an interruption says what is kept. kept: beyond this process."""
     paths: list[Path] = []
     try:
         for job in sweep.jobs:
             paths.append(run_one(sweep.compose(job), "audit", job, told=told))
     except KeyboardInterrupt:
-        root = sweep.config.store.root
-        print(
-            f"vqexp: interrupted; {len(paths)} of {len(sweep.jobs)} rows, and parts of the next, are kept in "
-            f"{root}; the same call with store={str(root)!r} goes on from there",
-            file=sys.stderr,
-        )
+        until = "" if kept else " until Python ends (with store=DIR, for good)"
+        done = f"{len(paths)} of {len(sweep.jobs)} rows, and parts of the next, are kept"
+        print(f"vqexp: interrupted; {done}{until}; the same call goes on from there", file=sys.stderr)
         raise
     return paths
