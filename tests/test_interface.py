@@ -91,7 +91,7 @@ def test_the_command_line_finds_the_same(report, digits, vqexp):
     settings = [text for text in about.settings if "store.root" not in text]
     status, out, err = vqexp("-m", "table=audit", "scale=quick", *settings, *FEW)
     assert (status, err) == (0, "")
-    assert "row 1 of 2  no attack " in out
+    assert "row 1 of 2    no attack " in out
     store = next(line for line in out.splitlines() if line.startswith("page: ")).split("/pages/")[0][6:]
     records = results.records(store)
     rows = {record.reported.row: record.metrics for record in records}

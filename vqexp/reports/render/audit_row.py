@@ -40,7 +40,7 @@ class Running:
         parts = [
             f"row {place}",
             f"{label:<34}",
-            f"{adversary:<6}",
+            f"{adversary:<9}",
             f"{_found(record):<18}",
             f"{minutes}:{rest:02}",
         ]
