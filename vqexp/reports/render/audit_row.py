@@ -38,7 +38,7 @@ class Running:
         adversary = str(from_overrides(record.overrides).get("adversary", ""))
         minutes, rest = divmod(round(seconds), 60)
         parts = [
-            f"row {place}",
+            f"row {place:<8}",
             f"{label:<34}",
             f"{adversary:<9}",
             f"{_found(record):<18}",
