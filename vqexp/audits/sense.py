@@ -66,10 +66,9 @@ def _attacker(settings: tuple[tuple[str, Any], ...], defense: str) -> tuple[Adve
     seconds to compose one for each.
     """
     config = with_settings({**_default(), "defense": json.loads(defense)}, dict(settings))
-    adversary, attack = (
-        OmegaConf.to_container(config[name], resolve=True) for name in ("adversary", "attack")
-    )
-    return build("adversary", adversary), build("attack", attack)
+    adversary, attack = config["adversary"], config["attack"]
+    plain: list[Any] = [OmegaConf.to_container(each, resolve=True) for each in (adversary, attack)]
+    return build("adversary", plain[0]), build("attack", plain[1])
 
 
 @cache
