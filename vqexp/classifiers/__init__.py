@@ -3,7 +3,7 @@
 from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50
 from vqexp.classifiers.in_memory import LogProbabilities, in_memory
-from vqexp.classifiers.normalize import Normalized
+from vqexp.classifiers.normalize import Normalized, normalized
 from vqexp.classifiers.places import place, places
 from vqexp.classifiers.precision import PRECISIONS, BFloat16
 from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
@@ -11,6 +11,7 @@ from vqexp.classifiers.robustbench import robustbench
 from vqexp.classifiers.small_cnn import small_cnn
 from vqexp.classifiers.small_resnet import small_resnet
 from vqexp.classifiers.stn import STNCifar, stn_mnist
+from vqexp.classifiers.timm import timm
 from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "efficientnet_v2_s",
     "in_memory",
     "load_checkpoint",
+    "normalized",
     "place",
     "places",
     "resnet18",
@@ -33,5 +35,6 @@ __all__ = [
     "small_cnn",
     "small_resnet",
     "stn_mnist",
+    "timm",
     "wide_resnet",
 ]

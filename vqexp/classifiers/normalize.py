@@ -37,6 +37,25 @@ class Normalized(nn.Module):
         return self.network((images - self.mean) / self.std)
 
 
+def normalized(
+    network: nn.Module,
+    mean: float | Sequence[float] | None,
+    std: float | Sequence[float] | None,
+    channels: int,
+) -> nn.Module:
+    """`network` behind a normalization, or as it is where both are None.
+
+    Of a `Normalized` one the values take the place of its own; what is None stays. Raises as `Normalized`.
+    """
+    if mean is None and std is None:
+        return network
+    if isinstance(network, Normalized):
+        mean = network.mean.flatten().tolist() if mean is None else mean
+        std = network.std.flatten().tolist() if std is None else std
+        network = network.network
+    return Normalized(network, mean, std, channels)
+
+
 def _per_channel(name: str, values: float | Sequence[float], channels: int | None) -> Tensor:
     """Shape (1, n, 1, 1), float32."""
     numbers = [values] if isinstance(values, int | float) else list(values)

@@ -17,26 +17,30 @@ from vqexp.data.decode import decode
 # Up to this many pixels a side images are decoded once; larger ones each time they are asked for.
 DECODE_ONCE = 96
 
+INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
 
 @dataclass(frozen=True)
 class Form:
     """What every image of a data set is brought to.
 
     shape: (C, H, W) in the end; grey if C is 1, RGB if it is 3.
-    resize: the shorter side is first brought to this many pixels (bilinear, antialiased); None: as it is.
+    resize: the shorter side is first brought to this many pixels (antialiased); None: as it is.
     crop: then the central square of this many pixels is kept; None: all of it.
+    interpolation: of the resize, one of `INTERPOLATIONS`.
     """
 
     shape: tuple[int, int, int]
     resize: int | None = None
     crop: int | None = None
+    interpolation: str = "bilinear"
 
     def apply(self, image: Image.Image) -> Image.Image:
         """`image` as torchvision's `resize` and `center_crop` make it; its new size is not checked."""
         if self.resize is not None:
             shorter = min(image.size)
             width, height = (self.resize * side // shorter for side in image.size)
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
+            image = image.resize((width, height), INTERPOLATIONS[self.interpolation])
         if self.crop is not None and min(image.size) >= self.crop:  # a smaller one would be padded
             left, top = (round((side - self.crop) / 2) for side in image.size)
             image = image.crop((left, top, left + self.crop, top + self.crop))

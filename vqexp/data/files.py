@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vqexp.core.errors import MissingError, require
+from vqexp.core.errors import MissingError, one_of, require
 from vqexp.data.base import Dataset, whole
 from vqexp.data.columns import NAMES
 from vqexp.data.decode import MODES
-from vqexp.data.encoded import Form
+from vqexp.data.encoded import INTERPOLATIONS, Form
 from vqexp.data.folder import Folder
 from vqexp.data.parquet import Parquet
 from vqexp.data.published import PUBLISHED, is_there, published
@@ -39,6 +39,7 @@ class ImageFiles(Dataset):
         crop: int | None = None,
         files: Mapping[str, str | Sequence[str]] | None = None,
         columns: Mapping[str, str | None] | None = None,
+        interpolation: str = "bilinear",
     ) -> None:
         """Take `Dataset`'s settings and these.
 
@@ -49,6 +50,7 @@ class ImageFiles(Dataset):
             files: file names, without ending, to look for in place of "train" or "test".
             columns: names of the parquet files' columns "image" and "label"; None, for one or for both, finds
                 it if its name or Hugging Face's schema leaves no doubt.
+            interpolation: of the resize, "bilinear" or "bicubic".
 
         Raises ConfigError, naming what is allowed.
         """
@@ -66,6 +68,7 @@ class ImageFiles(Dataset):
             resize is None or crop is None or resize >= crop,
             f"{self.name}'s resize is {resize}; it must be at least its crop, {crop}",
         )
+        one_of(f"{name}'s interpolation", interpolation, INTERPOLATIONS)
         self.columns = dict(columns or {})
         require(
             set(self.columns) <= set(NAMES)
@@ -73,7 +76,7 @@ class ImageFiles(Dataset):
             f"{self.name}'s columns are {self.columns}; there are image and label, each a name or null",
         )
         self.root = Path(root).expanduser() if root else None
-        self.download, self.form = download, Form(self.shape, resize, crop)
+        self.download, self.form = download, Form(self.shape, resize, crop, interpolation)
         self.files = dict(files or {})
 
     def open(self, split: str) -> Split:

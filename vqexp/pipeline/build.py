@@ -16,7 +16,7 @@ from vqexp.core.errors import ConfigError, SenselessError, check_number, one_of,
 from vqexp.core.sources import source_of
 from vqexp.core.store import Store
 from vqexp.defenses import NoDefense, adapted
-from vqexp.pipeline.check import check, check_classifier
+from vqexp.pipeline.check import check, check_classifier, comes_ready
 from vqexp.pipeline.experiment import GROUPS, Experiment
 from vqexp.pipeline.metric import Metric
 from vqexp.pipeline.parts import NETWORK, group_component, network
@@ -70,7 +70,7 @@ def _source(config: dict[str, Any]) -> dict[str, Any]:
     around = {name: config["classifier"].get(name) for name in NETWORK}
     config["classifier"] = {**network(config).settings, **around}
     checkpoint = config["classifier"]["checkpoint"] or "auto"
-    trained = checkpoint == "auto" and config["classifier"].get("weights") is None
+    trained = checkpoint == "auto" and not comes_ready(config["classifier"])
     training = None
     if trained:
         part = group_component("training", config)

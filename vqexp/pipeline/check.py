@@ -1,10 +1,14 @@
 """What is checked of a run before any work starts, beside what each component checks of itself."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from vqexp.core.components import nested, target_of
 from vqexp.core.errors import SenselessError, require
 from vqexp.pipeline.experiment import Experiment
+
+LOCAL = ("zoo", "folder")  # weights that are on this machine
 
 
 def check(experiment: Experiment) -> None:
@@ -35,13 +39,19 @@ def check_training(experiment: Experiment) -> None:
         )
 
 
+def comes_ready(settings: Mapping[str, Any]) -> bool:
+    """Whether a classifier's settings say that its library brings its weights."""
+    return settings.get("weights") is not None or settings.get("pretrained") is True
+
+
 def check_classifier(experiment: Experiment) -> None:
     """Build it once: a wrong setting or checkpoint, or weights that are not there, show now.
 
-    Not so what torchvision brings ready, which it may have to download.
+    Not so what a library brings ready, which it may have to download.
     """
-    ready = experiment.config["classifier"].get("weights") not in (None, "zoo")
-    if not ready or experiment.checkpoint is not None:
+    settings = experiment.config["classifier"]
+    may_download = comes_ready(settings) and settings.get("weights") not in LOCAL
+    if not may_download or experiment.checkpoint is not None:
         classifier = experiment.classifier()
         if experiment.training is not None:
             experiment.training.behind(experiment.defense).initialize(classifier)

@@ -9,7 +9,7 @@ from torch import nn
 
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
-from vqexp.classifiers import Normalized, load_checkpoint
+from vqexp.classifiers import load_checkpoint, normalized
 from vqexp.core.components import EXECUTION
 from vqexp.core.files import sha256_of_file
 from vqexp.core.generators import generators_kept, seed_generators
@@ -80,12 +80,11 @@ class Experiment:
     def classifier(self) -> nn.Module:
         """A freshly initialized f, the same for the same seed; with pretrained weights where set."""
         settings = self.config["classifier"]
-        mean, std = settings["mean"], settings["std"]
         with generators_kept():
             seed_generators(seed_of(self.seed))
             classifier = self.defense.install(network(self.config).make())
-        if mean is not None or std is not None:
-            classifier = Normalized(classifier, mean, std)
+        channels = self.dataset.shape[0]
+        classifier = normalized(classifier, settings["mean"], settings["std"], channels)
         if self.checkpoint is not None:
             load_checkpoint(classifier, self.checkpoint)
         return classifier

@@ -47,6 +47,10 @@ class Foundation:
         """A key for each chunk of clean images: the file, how it is read, and the rows."""
         dataset = self.experiment.dataset
         form = {name: self.experiment.config["dataset"].get(name) for name in FORM}
+        if (
+            interpolation := self.experiment.config["dataset"].get("interpolation", "bilinear")
+        ) != "bilinear":
+            form["interpolation"] = interpolation  # newer than the keys of what was resized bilinearly
         form |= self.experiment.sources.get("dataset", {})
         fingerprint = dataset.fingerprint("test")
         return [key_of("data", fingerprint, form, self.images.ids[rows].tolist()) for rows in self.chunks]
