@@ -1,7 +1,7 @@
 """Base classifiers f: images (N, C, H, W) in [0, 1] to logits (N, num_classes)."""
 
 from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
-from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50
+from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50, torchvision
 from vqexp.classifiers.in_memory import LogProbabilities, in_memory
 from vqexp.classifiers.normalize import Normalized, normalized
 from vqexp.classifiers.places import place, places
@@ -36,5 +36,6 @@ __all__ = [
     "small_resnet",
     "stn_mnist",
     "timm",
+    "torchvision",
     "wide_resnet",
 ]

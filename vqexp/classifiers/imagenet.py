@@ -28,6 +28,17 @@ def resnet50(shape: Sequence[int], num_classes: int, weights: str | None = None)
     return _build("resnet50", shape, num_classes, weights)
 
 
+def torchvision(shape: Sequence[int], num_classes: int, name: str, weights: str | None = None) -> nn.Module:
+    """torchvision's classifier `name`; weights by their name there, or `DEFAULT`, or None: untrained.
+
+    Images, logits and errors are those of `resnet50`; an unknown name is a `ConfigError` too.
+    """
+    from torchvision import models  # as below
+
+    one_of("classifier.name", name, models.list_models(models))
+    return _build(name, shape, num_classes, weights)
+
+
 def _build(name: str, shape: Sequence[int], num_classes: int, weights: str | None) -> nn.Module:
     from torchvision import models  # slow to import, and not needed for other classifiers
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from vqexp.classifiers import PRECISIONS
-from vqexp.core.components import component
+from vqexp.core.components import component, is_ours
 from vqexp.core.config import resolved
 from vqexp.core.errors import ConfigError, SenselessError, check_number, one_of, require
 from vqexp.core.sources import source_of
@@ -20,6 +20,7 @@ from vqexp.pipeline.check import check, check_classifier, comes_ready
 from vqexp.pipeline.experiment import GROUPS, Experiment
 from vqexp.pipeline.metric import Metric
 from vqexp.pipeline.parts import NETWORK, group_component, network
+from vqexp.pipeline.ready import own_weights
 
 
 def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
@@ -68,9 +69,12 @@ def _source(config: dict[str, Any]) -> dict[str, Any]:
     Completes the settings of both in `config`.
     """
     around = {name: config["classifier"].get(name) for name in NETWORK}
-    config["classifier"] = {**network(config).settings, **around}
+    part = network(config)
+    config["classifier"] = {**part.settings, **around}
     checkpoint = config["classifier"]["checkpoint"] or "auto"
     trained = checkpoint == "auto" and not comes_ready(config["classifier"])
+    if trained and not is_ours(part.settings["_target_"]) and not config["training"].get("start"):
+        trained = own_weights(part) is None
     training = None
     if trained:
         part = group_component("training", config)
@@ -83,7 +87,11 @@ def _sources_of_f(experiment: Experiment) -> dict[str, dict[str, Any]]:
     parts = [network(experiment.config)]
     if experiment.training is not None:
         parts.append(group_component("training", experiment.config))
-    return {part.group: found for part in parts if (found := source_of(part))}
+    sources = {part.group: found for part in parts if (found := source_of(part))}
+    as_it_comes = experiment.training is None and experiment.checkpoint is None
+    if as_it_comes and "classifier" in sources and not comes_ready(experiment.config["classifier"]):
+        sources["classifier"]["weights"] = own_weights(parts[0])
+    return sources
 
 
 def _further_metrics(experiment: Experiment) -> dict[str, Metric]:

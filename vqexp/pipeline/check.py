@@ -1,11 +1,17 @@
 """What is checked of a run before any work starts, beside what each component checks of itself."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import nn
+
 from vqexp.core.components import nested, target_of
-from vqexp.core.errors import SenselessError, require
+from vqexp.core.errors import ConfigError, SenselessError, WorkError, one_line, require
+from vqexp.core.generators import generators_kept
+from vqexp.core.inputs import check_logits
+from vqexp.core.modes import evaluating
 from vqexp.pipeline.experiment import Experiment
 
 LOCAL = ("zoo", "folder")  # weights that are on this machine
@@ -53,8 +59,28 @@ def check_classifier(experiment: Experiment) -> None:
     may_download = comes_ready(settings) and settings.get("weights") not in LOCAL
     if not may_download or experiment.checkpoint is not None:
         classifier = experiment.classifier()
+        check_output(classifier, experiment.dataset.shape, experiment.dataset.num_classes)
         if experiment.training is not None:
             experiment.training.behind(experiment.defense).initialize(classifier)
+
+
+def check_output(classifier: nn.Module, shape: Sequence[int], num_classes: int) -> None:
+    """Raise `ConfigError` unless one image of `shape` (C, H, W) gives logits (1, num_classes)."""
+    try:
+        with evaluating(classifier), torch.no_grad(), generators_kept():
+            logits = classifier(torch.full((1, *shape), 0.5))
+    except (ConfigError, WorkError):
+        raise
+    except Exception as error:  # whatever torch, or the user's code, raises
+        raise ConfigError(
+            f"the classifier fails on an image of shape {tuple(shape)}: {type(error).__name__}: "
+            f"{one_line(error)}"
+        ) from error
+    check_logits(logits, 1)
+    require(
+        logits.shape[1] == num_classes,
+        f"the classifier returns logits of {logits.shape[1]} classes; the dataset has {num_classes}",
+    )
 
 
 def check_gradient(experiment: Experiment) -> None:
