@@ -46,10 +46,11 @@ def timm(shape: Sequence[int], num_classes: int, name: str, pretrained: bool = F
             f"{name} cannot be had from timm ({one_line(error)}); "
             "classifier.pretrained=false classifier.checkpoint=PATH loads weights that are here"
         ) from error
-    return Normalized(network, *_normalization(network, shape[0]), channels=shape[0])
+    mean, std = _normalization(network, shape[0])
+    return Normalized(network, mean, std, channels=shape[0])
 
 
 def _normalization(network: nn.Module, channels: int) -> list[list[float]]:
     """Mean and std, one number a channel."""
-    both = [list(network.pretrained_cfg[name]) for name in ("mean", "std")]  # type: ignore[index,call-overload]
+    both = [list(network.pretrained_cfg[name]) for name in ("mean", "std")]  # type: ignore[index]
     return [each if len(each) == channels else [sum(each) / len(each)] for each in both]
