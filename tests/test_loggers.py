@@ -1,10 +1,12 @@
 """Loggers."""
 
+import csv
+
 import pytest
 import wandb
 
-from vqexp.core.errors import ConfigError
-from vqexp.loggers import NoLogger, WandB
+from vqexp.core.errors import ConfigError, WorkError
+from vqexp.loggers import CSV, NoLogger, WandB
 
 
 def use(logger, directory, group=None) -> None:
@@ -20,12 +22,29 @@ def test_none(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_csv(tmp_path):
+    for _ in range(2):
+        use(CSV(), tmp_path)
+    first, second = sorted((tmp_path / "logs").iterdir(), key=lambda path: len(path.name))
+    assert (first.name, second.name) == ("run.csv", "run-2.csv")
+    rows = [tuple(row.values()) for row in csv.DictReader(first.read_text().splitlines())]
+    assert rows == [("1", "train_loss", "0.5"), ("", "robust_accuracy", "0.25")]
+    assert second.read_text() == first.read_text()
+
+
+def test_csv_that_cannot_be_written(tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(WorkError, match="logs cannot be written"):
+        CSV().start({}, group=None, name="run", dir=str(tmp_path))
+
+
 @pytest.mark.parametrize("mode", ["offline", "auto"])
-def test_wandb_offline(mode, tmp_path, monkeypatch):
+def test_wandb_offline(mode, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     use(WandB(project="test", mode=mode), tmp_path / "logs", group="sweep")
     (run,) = (tmp_path / "logs" / "wandb").glob("offline-run-*")
+    assert f"`wandb sync {run}` sends them" in capsys.readouterr().err
     wandb.teardown()  # its service process writes on for a moment
     content = next(run.glob("*.wandb")).read_bytes()
     for written in (b"sweep", b"attack", b"train_loss", b"robust_accuracy"):

@@ -1,9 +1,11 @@
 """Runs in Weights & Biases, online or in files for `wandb sync`."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from vqexp.core.errors import WorkError, one_line, one_of
+from vqexp.core.notes import note
 
 MODES = ("auto", "online", "offline", "disabled")
 
@@ -47,6 +49,9 @@ class WandB:
             raise WorkError(
                 f"logger=wandb cannot start ({one_line(error)}); use logger.mode=offline or logger=none"
             ) from error
+        if mode == "offline":
+            folder = Path(self._run.dir).parent
+            note(f"wandb is offline; the run's files are in {folder}: `wandb sync {folder}` sends them")
 
     def log(self, metrics: dict[str, float], step: int | None = None) -> None:
         if self._run is not None:
