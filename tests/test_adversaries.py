@@ -424,7 +424,8 @@ def test_the_surrogate_is_by_default_f_trained_with_another_seed(config):
 
 def test_what_determines_transferred_images_is_in_their_key(config, digit_classifier, tmp_path):
     def key(*overrides):
-        return Stages(prepare(config("adversary=transfer", *overrides))).adversarial_keys[0]
+        settings = ("adversary=transfer", "classifier=small_cnn", *overrides)
+        return Stages(prepare(config(*settings))).adversarial_keys[0]
 
     base = key()
     assert key("defense=prd") == base  # neither the defense nor f itself

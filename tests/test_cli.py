@@ -216,5 +216,5 @@ def test_help_and_config_are_readable(arguments, expected):
     command = [sys.executable, "run.py", *arguments]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert all(text in shown for text in expected)
-    assert len(shown.splitlines()) < 150
+    assert len(shown.splitlines()) < 160
     assert torch.__version__ not in shown
