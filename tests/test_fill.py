@@ -12,7 +12,7 @@ from vqexp.core.config import CONF
 from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.gather import sections
 from vqexp.reports.spec.figure import all_figures
-from vqexp.reports.spec.fill import Index, settings_key
+from vqexp.reports.spec.fill import Index, cell_key, settings_key
 from vqexp.reports.spec.settings import from_overrides
 from vqexp.reports.spec.table import all_tables, read_table
 
@@ -155,6 +155,17 @@ def test_older_trainings_are_read_as_todays(old, new, tmp_path, record):
     assert found.config["training"] == found.config["adversary"]["training"] == expected
     assert found.classifier == written["classifier"]
     build("training", {**expected, "start": None})
+
+
+def test_trainings_of_one_objective_are_told_apart():
+    """By their inner attack, and by the epoch that they keep; a recipe is f's."""
+    cells = {
+        name: f"dataset=digits defense=ctrw training={name}" for name in ("pgd_at", "overfit", "ctrw", "fast")
+    }
+    keys = {name: cell_key(from_overrides(cell.split()), "cpu") for name, cell in cells.items()}
+    assert len(set(keys.values())) == len(keys)
+    longer = cell_key(from_overrides([*cells["ctrw"].split(), "training.epochs=3"]), "cpu")
+    assert longer == keys["ctrw"]
 
 
 def test_what_fs_training_is_called(published):

@@ -40,14 +40,22 @@ def settings_key(config: Mapping[str, Any]) -> str:
     return key_of({group: _settings(group, config[group]) for group in GROUPS})
 
 
-def kind_of_training(settings: Mapping[str, Any]) -> str:
-    """Returns what a training is called: its objective's `_target_`, or its own where it has none."""
-    return str((settings.get("objective") or settings)["_target_"])
+def kind_of_training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what makes a training another method: its objective's `_target_`, or its own where it has none.
+
+    Where it attacks every batch, also how, and which epoch is kept: papers differ in no more than that.
+    """
+    objective = settings.get("objective") or settings
+    kind = {"kind": str(objective["_target_"])}
+    if inner := objective.get("inner"):
+        how = {name: _rounded(finite(value)) for name, value in inner.items()}
+        return {**kind, **how, "selection": settings.get("selection")}
+    return kind
 
 
 def _settings(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if group == "training":  # its recipe is f's
-        return {"kind": kind_of_training(settings)}
+        return kind_of_training(settings)
     given = {**defaults_of(group, settings["_target_"]), **settings}
     return {name: _rounded(finite(value)) for name, value in given.items() if _matters(group, name)}
 
