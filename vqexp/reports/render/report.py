@@ -84,15 +84,20 @@ def _audits(records: Sequence[Record], store: Store, folder: Path) -> tuple[dict
 def table_frame(entry: Entry) -> pd.DataFrame:
     """Returns one line for each estimate of each measured cell, with provenance; fractions in [0, 1].
 
-    `own` is true for the estimate that the column shows.
+    `own` is true for the estimate that the column shows. Others of a record that fills several cells stand
+    once.
     """
     rows = []
+    told: set[tuple[str, str]] = set()
     cells = {(cell.row, cell.column): cell for cell in entry.table.cells()}
     for section in entry.sections:
         for (row, column), record in sorted(section.records.items()):
             cell, provenance = cells[row, column], record.provenance
             for name, estimate in record.metrics.items():
                 own = name == cell.metric
+                if not own and (record.key, name) in told:
+                    continue
+                told.add((record.key, name))
                 reported = cell.reported[0] / estimate.scale if own and cell.reported else None
                 rows.append(
                     {
