@@ -1,7 +1,9 @@
 """One measured quantity with its spread and its uncertainty."""
 
 import math
-from dataclasses import dataclass
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ class Estimate:
 
     Without images the mean is NaN; where nothing is known of the interval, its ends are infinite.
     unit: `fraction` (in [0, 1]), `dB`, `nats`, or empty for a plain number. title: what tables call it.
+    trainings: the means of several trainings of f, of which this is the mean; `std` is then theirs, and the
+    interval allows for it. Empty for a single f.
     """
 
     mean: float
@@ -24,6 +28,7 @@ class Estimate:
     ci95: tuple[float, float]
     unit: str = FRACTION
     title: str = ""
+    trainings: tuple[float, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -76,3 +81,43 @@ def average(values: Tensor, unit: str, title: str = "") -> Estimate:
     std = float(torch.std(values.nanmean(1), correction=1)) if runs > 1 else 0.0
     low, high = DescrStatsW(per_image.numpy()).tconfint_mean() if n > 1 else (-math.inf, math.inf)
     return Estimate(mean, std, runs, n, (float(low), float(high)), unit, title)
+
+
+def pooled(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean over two or more trainings of f that were measured on the same images.
+
+    Half the interval's width is the root of two summed squares: of the mean half width over the images,
+    which all trainings share, and of Student's over the trainings.
+    """
+    first, means = estimates[0], [each.mean for each in estimates]
+    mean = statistics.fmean(means)
+    over = spread(means)
+    lows, highs = ([each.ci95[end] for each in estimates] for end in (0, 1))
+    low = mean - math.hypot(mean - statistics.fmean(lows), over)
+    high = mean + math.hypot(statistics.fmean(highs) - mean, over)
+    if first.unit == FRACTION:
+        low, high = max(0.0, low), min(1.0, high)
+    return replace(
+        first,
+        mean=mean,
+        std=statistics.stdev(means),
+        runs=min(each.runs for each in estimates),
+        ci95=(low, high),
+        trainings=tuple(means),
+    )
+
+
+def spread(*groups: Sequence[float]) -> float:
+    """Half of the 95 % interval of a group's mean or, of two, of their means' difference (Student, Welch).
+
+    Groups of fewer than two values say nothing, and add nothing.
+    """
+    from scipy.stats import t
+
+    groups = tuple(group for group in groups if len(group) > 1)
+    parts = [statistics.variance(group) / len(group) for group in groups]
+    total = sum(parts)
+    if total == 0:
+        return 0.0
+    freedom = total**2 / sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True))
+    return float(t.ppf(0.975, freedom)) * math.sqrt(total)

@@ -43,11 +43,18 @@ def shown(estimate: Estimate) -> str:
 
 
 def percent(estimate: Estimate, digits: int = 2) -> str:
-    """`61.20 (0.31)`: mean and, over several runs, standard deviation; a dash for no images."""
+    """`61.20 (0.31)`: mean and, over several trainings or runs, standard deviation; a dash for no images."""
     if not estimate.known:
         return "-"
-    spread = f" ({100 * estimate.std:.{digits}f})" if estimate.runs > 1 else ""
+    several = estimate.runs > 1 or estimate.trainings
+    spread = f" ({100 * estimate.std:.{digits}f})" if several else ""
     return f"{100 * estimate.mean:.{digits}f}{spread}"
+
+
+def runs(estimate: Estimate) -> str:
+    """`10`, or `10, 3 trainings`."""
+    trainings = f", {len(estimate.trainings)} trainings" if estimate.trainings else ""
+    return f"{estimate.runs}{trainings}"
 
 
 def interval(estimate: Estimate) -> str:

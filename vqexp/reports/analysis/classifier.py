@@ -12,8 +12,11 @@ def classifier_key(record: Record) -> str:
     return key_of(record.classifier) if record.classifier else ""
 
 
-def classifier_name(record: Record) -> str:
-    """Returns `resnet18, checkpoint 0123456789ab` or `resnet18, trained by Standard (epochs 25, ...)`."""
+def classifier_name(record: Record, *others: Record) -> str:
+    """Returns `resnet18, checkpoint 0123456789ab` or `resnet18, trained by Standard (epochs 25, ...)`.
+
+    others: records of further trainings of the same kind.
+    """
     identity = record.classifier
     name = str(identity["_target_"]).rsplit(".", 1)[-1]
     if identity.get("checkpoint"):
@@ -27,7 +30,10 @@ def classifier_name(record: Record) -> str:
         f"{key} {_name(training[key])}" for key in ("epochs", "optimizer", "lr", "augment") if key in training
     )
     recipe += f", from checkpoint {training['start'][:12]}" if training.get("start") else ""
-    recipe += f", key {key_of('classifier', identity)[:8]}"
+    if others:
+        recipe += f", {1 + len(others)} trainings"
+    else:
+        recipe += f", key {key_of('classifier', identity)[:8]}"
     return f"{name}, trained by {_name(training.get('objective') or training)} ({recipe})"
 
 

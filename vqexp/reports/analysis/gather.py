@@ -1,11 +1,12 @@
 """Finding the records that fill a table or figure, and turning them into points."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.points import Point, measured_point, reported_point
+from vqexp.reports.analysis.trainings import family, seed_of, together
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.figure import Figure, figure_path, read_figure
 from vqexp.reports.spec.fill import Index
@@ -16,11 +17,16 @@ Place = tuple[str, str]  # row, column
 
 @dataclass(frozen=True)
 class Section:
-    """A table's records, one classifier for each setup; `places`: all cells that could be in it."""
+    """A table's records, one classifier for each setup; `places`: all cells that could be in it.
+
+    measured: of each cell all records, one for each training of the classifier, by seed; a cell's entry in
+    `records` is what they say together.
+    """
 
     classifiers: tuple[str, ...]
     records: dict[Place, Record]
     places: frozenset[Place]
+    measured: dict[Place, list[Record]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -31,31 +37,47 @@ class Section:
 def sections(table: Table, records: Index) -> list[Section]:
     """Returns the table's records by classifier; the first section has each setup's most complete one.
 
-    Of several records of a cell the heaviest counts (`weight`).
+    Of several records of a cell by one seed the heaviest counts (`weight`).
     """
     setups = {(cell.row, cell.column): cell.setup for cell in table.cells()}
-    found: dict[Hashable, dict[str, dict[Place, Record]]] = {}
+    found: dict[Hashable, dict[str, dict[Place, list[Record]]]] = {}
     for cell in table.cells():
         place = (cell.row, cell.column)
         for record in records.filling(cell) if cell.dataset in records.datasets else ():
-            cells = found.setdefault(cell.setup, {}).setdefault(classifier_name(record), {})
-            if place not in cells or weight(record, cell.metric) > weight(cells[place], cell.metric):
-                cells[place] = record
+            cells = found.setdefault(cell.setup, {}).setdefault(family(record), {})
+            cells.setdefault(place, []).append(record)
+        for cells in found.get(cell.setup, {}).values():
+            if place in cells:
+                cells[place] = _by_seed(cells[place], cell.metric)
     if not found:
         return []
-    ranked = {setup: sorted(named.items(), key=lambda item: _rank(item[1])) for setup, named in found.items()}
-    best = {place: record for named in ranked.values() for place, record in named[0][1].items()}
-    names = tuple(dict.fromkeys(named[0][0] for named in ranked.values()))
+    ranked = {setup: sorted(named.values(), key=_rank) for setup, named in found.items()}
+    best = {place: every for named in ranked.values() for place, every in named[0].items()}
     others = [
-        Section((name,), cells, frozenset(place for place, own in setups.items() if own == setup))
+        _section(cells, frozenset(place for place, own in setups.items() if own == setup))
         for setup, named in ranked.items()
-        for name, cells in named[1:]
+        for cells in named[1:]
     ]
-    return [Section(names, best, frozenset(setups)), *others]
+    return [_section(best, frozenset(setups)), *others]
 
 
-def _rank(cells: Mapping[Place, Record]) -> tuple[int, int]:
-    images = sum(record.config["dataset"]["n"] or 10**9 for record in cells.values())
+def _section(cells: Mapping[Place, list[Record]], places: frozenset[Place]) -> Section:
+    names = {name: None for every in cells.values() for name in [classifier_name(*every)]}
+    records = {place: together(every) for place, every in cells.items()}
+    return Section(tuple(names), records, places, dict(cells))
+
+
+def _by_seed(records: Sequence[Record], metric: str) -> list[Record]:
+    """Returns the heaviest record of each seed, of those over as many images as the heaviest of all."""
+    found: dict[int, Record] = {}
+    for record in sorted(records, key=lambda record: weight(record, metric)):
+        found[seed_of(record)] = record
+    most = max(record.metrics[metric].n for record in found.values())
+    return [record for _, record in sorted(found.items()) if record.metrics[metric].n == most]
+
+
+def _rank(cells: Mapping[Place, list[Record]]) -> tuple[int, int]:
+    images = sum(every[0].config["dataset"]["n"] or 10**9 for every in cells.values())
     return -len(cells), -images
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vqexp.core.errors import require
+from vqexp.core.estimate import spread
 from vqexp.pipeline.outcomes import Outcomes, outcomes_of
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import cut_down
@@ -18,7 +19,7 @@ class Point:
     """One number with its interval [low, high], in percent if it is a fraction. n: images, 0 if reported.
 
     outcomes: how often each image was right, if known. f: the classifier's key. cut: how its training was
-    cut down; empty if it was not.
+    cut down; empty if it was not. trainings: the values of several trainings of f; empty for a single one.
     """
 
     series: str
@@ -32,18 +33,21 @@ class Point:
     outcomes: Outcomes | None = field(default=None, compare=False, repr=False)
     f: str = ""
     cut: str = ""
+    trainings: tuple[float, ...] = ()
 
     def minus(self, other: "Point") -> tuple[float, float]:
         """Returns a 95 % interval of this value less the other.
 
-        It is paired by image if the outcomes of both are known on the same images; else it spans the two
-        intervals, as for independent samples.
+        It is paired by image if the outcomes of both are known on the same images, and allows for the spread
+        of trainings; else it spans the two intervals, as for independent samples.
         """
         apart = self.outcomes.less(other.outcomes) if self.outcomes and other.outcomes else None
         if apart is None:
             return self.low - other.high, self.high - other.low
-        low, high = apart.interval()
-        return 100 * low, 100 * high
+        low, high = (100 * end for end in apart.interval())
+        middle, over = (low + high) / 2, spread(self.trainings, other.trainings)
+        half = math.hypot((high - low) / 2, over)
+        return middle - half, middle + half
 
 
 def measured_point(cell: Cell, record: Record) -> Point | None:
@@ -66,6 +70,7 @@ def measured_point(cell: Cell, record: Record) -> Point | None:
         outcomes_of(record, cell.metric),
         classifier_key(record),
         cut_down(record),
+        tuple(estimate.scale * mean for mean in estimate.trainings),
     )
 
 
@@ -125,9 +130,15 @@ def _column(points: Sequence[Point], column: str) -> list[Point]:
                     high=high,
                     n=min(point.n, right.n),
                     outcomes=ours.less(theirs) if ours and theirs else None,
+                    trainings=_less(point.trainings, right.trainings),
                 )
             )
     return found
+
+
+def _less(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
+    """Training by training, where the same ones were measured."""
+    return tuple(a - b for a, b in zip(ours, theirs, strict=True)) if len(ours) == len(theirs) else ()
 
 
 def _list(value: Any) -> list[Any] | None:

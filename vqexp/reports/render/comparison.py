@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vqexp.core.estimate import Estimate
-from vqexp.core.text import interval, shown
+from vqexp.core.text import interval, runs, shown
 from vqexp.reports.spec.cell import Cell
 
 
@@ -14,7 +14,7 @@ def comparison(cell: Cell, estimate: Estimate) -> tuple[str, ...]:
         shown(estimate),
         interval(estimate),
         difference(cell, estimate),
-        str(estimate.runs),
+        runs(estimate),
         str(estimate.n),
     )
 

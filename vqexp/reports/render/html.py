@@ -12,7 +12,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from vqexp.core.estimate import Estimate
-from vqexp.core.text import interval, percent, shown
+from vqexp.core.text import interval, percent, runs, shown
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.gather import Place, Section
@@ -133,7 +133,7 @@ def _hover(cell: Cell, record: Record) -> str:
     metrics, made = record.metrics, record.provenance
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     lines = [
-        f"95 % interval {interval(estimate)}; n {estimate.n}, runs {estimate.runs}",
+        f"95 % interval {interval(estimate)}; n {estimate.n}, runs {runs(estimate)}",
         f"on images that f gets right: {percent(own)}" if own else "",
         f"f: {classifier_name(record)}",
         f"commit {(made.commit or 'unknown')[:10]}, {made.device}, {made.date[:10]}",

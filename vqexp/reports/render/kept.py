@@ -69,7 +69,8 @@ def measurements(store: str | Path, folder: Path) -> list[Record]:
 
 def records_file(sections: Iterable[Section]) -> bytes:
     """Returns the content of `records.jsonl.gz`: the record of every cell shown, one a line, by key."""
-    found = {record.key: record for section in sections for record in section.records.values()}
+    shown = (record for section in sections for every in section.measured.values() for record in every)
+    found = {record.key: record for record in shown}
     text = "".join(json.dumps(_portable(record)) + "\n" for _, record in sorted(found.items()))
     return gzip.compress(text.encode(), mtime=0)  # without a date, so that the same records are the same file
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vqexp.core.config import CONF
-from vqexp.core.text import interval, percent, shown, span
+from vqexp.core.text import interval, percent, runs, shown, span
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.gather import Place, Section
 from vqexp.reports.analysis.judge import WORDS
@@ -203,7 +203,7 @@ def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[s
         f"**{gap}**" if outside(cell, estimate) else gap,
         percent(own) if own else "",
         percent(alone) if alone else "",
-        str(estimate.runs),
+        runs(estimate),
         str(estimate.n),
     ]
 

@@ -1,0 +1,97 @@
+"""Several trainings of one f are one measurement, and its interval allows for how far they are apart."""
+
+import base64
+import zlib
+
+import numpy as np
+import pytest
+from records import estimate, record
+from scipy import stats
+
+from vqexp.core.estimate import pooled, spread
+from vqexp.pipeline.outcomes import Outcomes
+from vqexp.pipeline.record import Right
+from vqexp.reports.analysis.classifier import classifier_name
+from vqexp.reports.analysis.points import Point
+from vqexp.reports.analysis.trainings import family, seed_of, together
+
+IDENTITY = {"_target_": "vqexp.classifiers.small_cnn", "training": {"_target_": "T"}, "seed": 0}
+
+
+def trained(seed, right, mean, defense=None):
+    packed = base64.b64encode(zlib.compress(np.asarray(right, np.uint8).tobytes())).decode()
+    return record(
+        config={"defense": {"_target_": "vqexp.defenses.CTRW", "lower": 8, "seed": seed}},
+        key=f"{seed:04}",
+        classifier={
+            **IDENTITY,
+            "seed": seed,
+            "data": [None, seed, "x"],
+            "defense": defense and f"{defense}{seed}",
+        },
+        metrics={"robust_accuracy": estimate(mean, n=len(right), runs=2, ci95=(mean - 0.1, mean + 0.1))},
+        outcomes={"robust_accuracy": Right(ids="i", right=packed, runs=2)},
+    )
+
+
+def test_spread_is_students_and_welchs_interval():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(50, 1, 3), rng.normal(48, 3, 4)
+    low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert spread(a.tolist(), b.tolist()) == pytest.approx((high - low) / 2)
+    low, high = stats.ttest_1samp(a, 0).confidence_interval()
+    assert spread(a.tolist()) == spread(a.tolist(), ()) == pytest.approx((high - low) / 2)
+    assert spread((), (1.0,)) == 0
+
+
+def test_the_interval_of_three_trainings_covers_the_mean_over_images_and_trainings():
+    rng = np.random.default_rng(1)
+    n, repeats, covered = 400, 1000, 0
+    for _ in range(repeats):
+        hardness = rng.uniform(size=n)  # the images, which all trainings share
+        found = []
+        for level in rng.normal(0.6, 0.02, 3):
+            mean = float((hardness < level).mean())
+            half = 1.96 * (mean * (1 - mean) / n) ** 0.5
+            found.append(estimate(mean, n=n, ci95=(mean - half, mean + half)))
+        low, high = pooled(found).ci95
+        covered += low <= 0.6 <= high
+    assert covered / repeats >= 0.94
+
+
+def test_trainings_that_differ_by_the_seed_alone_are_one_family():
+    first, second = (trained(seed, [2, 0, 1], 0.5, "behind") for seed in (0, 1))
+    assert family(first) == family(second)
+    assert [seed_of(first), seed_of(second)] == [0, 1]
+    other = second.model_copy(
+        update={"config": {**second.config, "defense": {**second.config["defense"], "lower": 9}}}
+    )
+    assert family(other) != family(first)
+    longer = {**second.classifier, "training": {"_target_": "T", "epochs": 2}}
+    assert family(second.model_copy(update={"classifier": longer})) != family(first)
+
+
+def test_together_they_have_the_mean_and_every_images_draws():
+    every = [trained(0, [2, 0, 1, 2], 0.625), trained(1, [2, 2, 1, 2], 0.875)]
+    both = together(every)
+    found = both.metrics["robust_accuracy"]
+    assert found.mean == pytest.approx(0.75)
+    assert found.trainings == (0.625, 0.875)
+    assert found.std == pytest.approx(np.std([0.625, 0.875], ddof=1))
+    assert found.ci95[0] < 0.65  # wider than that of one training
+    kept = both.outcomes["robust_accuracy"]
+    assert kept.runs == 4
+    assert list(zlib.decompress(base64.b64decode(kept.right))) == [4, 2, 2, 4]
+    assert "2 trainings" in classifier_name(*every)
+    assert together(every[:1]) is every[0]
+
+
+def test_a_difference_allows_for_the_spread_of_trainings():
+    shares = Outcomes("i", np.linspace(0, 1, 100))
+    one, other = (
+        Point("s", "p", None, "c", 50, 49, 51, 100, shares, trainings=trainings)
+        for trainings in ((), (45.0, 50.0, 55.0))
+    )
+    low, high = one.minus(one)
+    wide_low, wide_high = other.minus(one)
+    assert wide_high - wide_low > 10 > high - low

@@ -1,0 +1,62 @@
+"""Several trainings of one f, by different seeds, as one measurement."""
+
+import base64
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from vqexp.core.estimate import pooled
+from vqexp.core.keys import key_of
+from vqexp.pipeline.outcomes import MOST_RUNS
+from vqexp.pipeline.record import Record, Right
+
+
+def family(record: Record) -> str:
+    """Returns a key of how the record's f was made, whatever the seed."""
+    identity = {name: value for name, value in record.classifier.items() if name != "seed"}
+    if "training" not in identity:
+        return key_of(identity)
+    count, _, images = identity["data"]  # between them, the seed that draws a part of the images
+    settings = record.config["defense"]
+    behind = {name: value for name, value in settings.items() if name != "seed"}
+    defense = behind if identity.get("defense") else None  # a hash, with the seed in it
+    return key_of({**identity, "data": [count, images], "defense": defense})
+
+
+def seed_of(record: Record) -> int:
+    """Returns the seed of f's training, or the run's where f was not trained."""
+    return int(record.classifier.get("seed", record.config.get("seed") or 0))
+
+
+def together(records: Sequence[Record]) -> Record:
+    """Returns the first record with each estimate's mean over all of them, one a training.
+
+    Estimates that not all of them have, or not over as many images, are the first one's own; so is everything
+    else that a record says.
+    """
+    first = records[0]
+    if len(records) == 1:
+        return first
+    metrics = {}
+    for name, estimate in first.metrics.items():
+        every = [record.metrics.get(name) for record in records]
+        same = [each for each in every if each is not None and each.known and each.n == estimate.n]
+        metrics[name] = pooled(same) if len(same) == len(records) else estimate
+    outcomes = {
+        name: right
+        for name in first.outcomes
+        if (right := _right([record.outcomes.get(name) for record in records])) is not None
+    }
+    return first.model_copy(update={"metrics": metrics, "outcomes": outcomes})
+
+
+def _right(every: Sequence[Right | None]) -> Right | None:
+    """How often each image was right over all trainings; None unless all saw the same images."""
+    known = [each for each in every if each is not None]
+    runs = sum(each.runs for each in known)
+    if len(known) < len(every) or len({each.ids for each in known}) > 1 or runs > MOST_RUNS:
+        return None
+    counts = sum(np.frombuffer(zlib.decompress(base64.b64decode(each.right)), np.uint8) for each in known)
+    data = zlib.compress(np.asarray(counts, np.uint8).tobytes(), 9)
+    return Right(ids=known[0].ids, right=base64.b64encode(data).decode(), runs=runs)
