@@ -5,15 +5,19 @@ import zlib
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from records import estimate, record
 from scipy import stats
 
+from vqexp.core.errors import ConfigError
 from vqexp.core.estimate import pooled, spread
 from vqexp.pipeline.outcomes import Outcomes
 from vqexp.pipeline.record import Right
 from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.trainings import family, seed_of, together
+from vqexp.reports.sweep.base import by_seed
+from vqexp.reports.sweep.plan import Plan
 
 IDENTITY = {"_target_": "vqexp.classifiers.small_cnn", "training": {"_target_": "T"}, "seed": 0}
 
@@ -95,3 +99,15 @@ def test_a_difference_allows_for_the_spread_of_trainings():
     low, high = one.minus(one)
     wide_low, wide_high = other.minus(one)
     assert wide_high - wide_low > 10 > high - low
+
+
+def test_seeds_are_as_many_trainings_of_every_cell():
+    overrides = OverridesParser.create().parse_overrides(["scale=cpu", "seed=0,1,2", "table=x"])
+    assert by_seed(overrides) == [["scale=cpu", f"seed={seed}"] for seed in (0, 1, 2)]
+    assert by_seed(overrides[:1]) == [["scale=cpu"]]
+    with pytest.raises(ConfigError, match=r"dataset.n=1,2 is a sweep"):
+        by_seed(OverridesParser.create().parse_overrides(["dataset.n=1,2"]))
+    first, second = Plan([["a"], ["b"]], [("T", "x", 0), ("T", "y", 1)]), Plan([["c"]], [("T", "x", 0)])
+    both = Plan.of([first, second])
+    assert both.jobs == [["a"], ["b"], ["c"]]
+    assert both.places == [("T", "x", 0), ("T", "y", 1), ("T", "x", 2)]

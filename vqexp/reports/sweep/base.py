@@ -59,6 +59,14 @@ class Sweep(ABC):
         return Cache(self.config.store.root)
 
 
+def by_seed(overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides that go to every cell, once for each seed of `seed=0,1,2`: as many trainings."""
+    seeds = [each for each in overrides if each.key_or_group == "seed" and each.is_sweep_override()]
+    shared = shared_by_cells([each for each in overrides if each not in seeds])
+    values = [str(value) for each in seeds for value in each.sweep_string_iterator()]
+    return [[*shared, f"seed={value}"] for value in values] if values else [shared]
+
+
 def shared_by_cells(overrides: Sequence[Override]) -> list[str]:
     """The overrides that go to every cell of a table or figure; raises `ConfigError` for several values."""
     for override in overrides:

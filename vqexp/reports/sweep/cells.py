@@ -11,15 +11,16 @@ from vqexp.core.config import resolved
 from vqexp.core.errors import ConfigError, MissingError
 from vqexp.pipeline import prepare
 from vqexp.reports.render.terminal import print_preview
-from vqexp.reports.sweep.base import Sweep, shared_by_cells
+from vqexp.reports.sweep.base import Sweep, by_seed
 from vqexp.reports.sweep.end import finish
-from vqexp.reports.sweep.plan import chosen, make_plan
+from vqexp.reports.sweep.plan import Plan, chosen, make_plan
 
 
 class CellSweep(Sweep):
     """The cells of the table or figure that the config names; other overrides apply to every cell.
 
-    Cells whose data or weights are not on this machine are left out, with a line that says why.
+    Several seeds, `seed=0,1,2`, are as many trainings of each cell, which it shows together. Cells whose
+    data or weights are not on this machine are left out, with a line that says why.
     """
 
     def choose(self, overrides: Sequence[Override]) -> list[list[str]]:
@@ -29,7 +30,8 @@ class CellSweep(Sweep):
         assert isinstance(settings, dict)
         self.tables, self.figure = chosen({str(name): value for name, value in settings.items()}, kind)
         self.smoke = self.config.scale.name == "smoke"
-        self.plan = make_plan(self.tables, shared_by_cells(overrides), smoke_test=self.smoke)
+        plans = [make_plan(self.tables, shared, smoke_test=self.smoke) for shared in by_seed(overrides)]
+        self.plan = Plan.of(plans)
         return self.plan.jobs
 
     def check(self) -> None:
@@ -53,8 +55,11 @@ class CellSweep(Sweep):
         cache = self.cache()
         configs = [resolved(self.compose(job)) for job in self.jobs]
         for table in self.tables:
-            own = [(cell, configs[job]) for other, cell, job in self.plan.places if other is table]
-            print_preview(table, {(cell.row, cell.column): cache.state(cell, config) for cell, config in own})
+            states: dict[tuple[str, str], list[str]] = {}
+            for other, cell, job in self.plan.places:
+                if other is table:
+                    states.setdefault((cell.row, cell.column), []).append(cache.state(cell, configs[job]))
+            print_preview(table, {place: "; ".join(dict.fromkeys(found)) for place, found in states.items()})
 
     def finish(self, paths: Sequence[Path]) -> None:
         """Show the cells beside what was reported, judge the claims, and draw."""

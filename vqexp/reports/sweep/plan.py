@@ -18,6 +18,16 @@ class Plan:
     jobs: list[list[str]]
     places: list[tuple[Table, Cell, int]]
 
+    @classmethod
+    def of(cls, plans: "Sequence[Plan]") -> "Plan":
+        """Returns one plan after the other."""
+        jobs: list[list[str]] = []
+        places = []
+        for plan in plans:
+            places += [(table, cell, len(jobs) + job) for table, cell, job in plan.places]
+            jobs += plan.jobs
+        return cls(jobs, places)
+
     def without(self, jobs: Collection[int]) -> "Plan":
         """Returns the plan without some jobs and the cells that they fill."""
         kept = [number for number in range(len(self.jobs)) if number not in jobs]
