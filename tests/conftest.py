@@ -25,6 +25,8 @@ from vqexp.data.parquet import write_parquet
 from vqexp.training import CrossEntropy, Descent
 
 os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is written into the checkout
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
 
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
@@ -49,6 +51,23 @@ def first_images(file, count, size=None):
 def section(page, name):
     """The lines of a table or figure in the report's Markdown: a record may fill cells of several."""
     return next(part for part in page.split("\n## ") if f"={name} " in part).splitlines()
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` are skipped where there is no CUDA device."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(params=["interpreter", pytest.param("cuda", marks=pytest.mark.gpu)])
+def triton_device(request):
+    """Where Triton's kernels run: on a GPU, or in Triton's interpreter where there is none."""
+    pytest.importorskip("triton")
+    if request.param == "interpreter" and torch.cuda.is_available():
+        pytest.skip("kernels run on the GPU")
+    return torch.device("cuda" if request.param == "cuda" else "cpu")
 
 
 @pytest.fixture(scope="session")

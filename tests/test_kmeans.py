@@ -200,7 +200,7 @@ def test_gradient_of_a_mean_is_shared_by_its_members():
     assert torch.allclose(points.grad[0, :, 0], torch.tensor([1 / 3, 1 / 3, 1 / 3, 0.5, 0.5]).double())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 def test_cuda_agrees_with_cpu(cifar10):
     points = noisy(patches.sliding(cifar10[:20].double(), 3))
     centers = start(points, 25, "random")

@@ -420,7 +420,7 @@ def test_a_defense_may_wrap_in_its_own_way():
 # On a GPU
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 @every_quantizer
 def test_on_cuda(q, cifar10):
     images = cifar10.cuda()

@@ -10,12 +10,7 @@ from scipy import stats
 from vqexp.core.draws import PURPOSES, Draw, Streams
 from vqexp.core.errors import ConfigError
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-    ),
-]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 on_each_device = pytest.mark.parametrize("device", DEVICES)
 
 

@@ -6,7 +6,6 @@ never sees the draws of an evaluation.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vqexp.core.errors import one_of
+from vqexp.core.philox import CounterStreams
 
 # Each purpose has streams of its own. Its number never changes: published results rest on it. `call` serves
 # modules that are called without a draw, by libraries that know nothing of it; `rank` compares an attack's
@@ -102,70 +102,52 @@ class Philox:
 
 
 class Streams:
-    """One generator an image, read in the order of the calls: `normal`, `uniform`, `subset`.
+    """One stream an image, read in the order of the calls: `normal`, `uniform`, `subset`.
 
     On the CPU numpy's Philox, keyed by (seed, id) with the place, the draw and the purpose in the counter's
-    high words; elsewhere torch's own generator under a hash of the same five numbers. The two differ.
+    high words; elsewhere `CounterStreams` of the same five numbers. The two differ.
     """
 
     def __init__(self, seed: int, draw: Draw, device: torch.device) -> None:
         purpose, place = PURPOSES[draw.purpose], draw.place
-        self._device = device
         self._numpy: list[Philox] = []
-        self._torch: list[torch.Generator] = []
-        keys = draw.keys()
-        for image_id, number in keys:
-            if device.type == "cpu":
-                self._numpy.append(Philox.at((seed, image_id), (0, place, number, purpose)))
-            else:
-                parts = repr((seed, purpose, place, image_id, number))
-                digest = blake2b(parts.encode(), digest_size=8).digest()
-                generator = torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
-                self._torch.append(generator)
+        self._counted: CounterStreams | None = None
+        if device.type == "cpu":
+            keys = draw.keys()
+            self._numpy += [Philox.at((seed, one), (0, place, number, purpose)) for one, number in keys]
+        else:
+            assert draw.ids is not None
+            self._counted = CounterStreams(seed, purpose, place, draw.ids, draw.number, device)
 
     def __del__(self) -> None:
         Philox.IDLE.extend(getattr(self, "_numpy", ()))
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Standard normal numbers, (N, *shape): the same for every dtype, as far as it can hold them."""
+        if self._counted:
+            return self._counted.normal(shape).to(dtype)
         return self._fill(
-            shape,
-            torch.float32,
-            lambda generator, row: generator.standard_normal(dtype=np.float32, out=row),
-            lambda generator, row: row.normal_(generator=generator),
+            shape, np.float32, lambda generator, row: generator.standard_normal(dtype=np.float32, out=row)
         ).to(dtype)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Numbers uniform on [0, 1), (N, *shape)."""
-        numpy_dtype: Any = np.float64 if dtype == torch.float64 else np.float32
-        return self._fill(
-            shape,
-            dtype,
-            lambda generator, row: generator.random(dtype=numpy_dtype, out=row),
-            lambda generator, row: row.uniform_(generator=generator),
-        )
+        if self._counted:
+            return self._counted.uniform(shape, dtype)
+        wide: Any = np.float64 if dtype == torch.float64 else np.float32
+        return self._fill(shape, wide, lambda generator, row: generator.random(dtype=wide, out=row)).to(dtype)
 
     def subset(self, n: int, k: int) -> Tensor:
         """k different numbers out of range(n) for each image, (N, k) int64."""
-        if self._numpy:
-            rows = [each.generator.choice(n, k, replace=False, shuffle=False) for each in self._numpy]
-            return torch.from_numpy(np.stack(rows))
-        # the k smallest of n independent uniforms are a uniformly random subset
-        return self.uniform((n,), torch.float64).topk(k, largest=False).indices
+        if self._counted:
+            return self._counted.subset(n, k)
+        rows = [each.generator.choice(n, k, replace=False, shuffle=False) for each in self._numpy]
+        return torch.from_numpy(np.array(rows, np.int64).reshape(-1, k))
 
     def _fill(
-        self,
-        shape: Sequence[int],
-        dtype: torch.dtype,
-        with_numpy: Callable[[np.random.Generator, np.ndarray], Any],
-        with_torch: Callable[[torch.Generator, Tensor], Any],
+        self, shape: Sequence[int], dtype: Any, fill: Callable[[np.random.Generator, np.ndarray], Any]
     ) -> Tensor:
-        rows = max(len(self._numpy), len(self._torch))
-        if self._device.type == "cpu" and dtype not in (torch.float32, torch.float64):
-            return self._fill(shape, torch.float32, with_numpy, with_torch).to(dtype)
-        out = torch.empty(rows, *shape, dtype=dtype, device=self._device)
-        for philox, row in zip(self._numpy, out.numpy() if self._numpy else (), strict=True):
-            with_numpy(philox.generator, row)
-        for torch_generator, row in zip(self._torch, out if self._torch else (), strict=True):
-            with_torch(torch_generator, row)
-        return out
+        out = np.empty((len(self._numpy), *shape), dtype)
+        for philox, row in zip(self._numpy, out, strict=True):
+            fill(philox.generator, row)
+        return torch.from_numpy(out)
