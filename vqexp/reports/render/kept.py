@@ -24,6 +24,7 @@ from vqexp.pipeline.record import Record
 from vqexp.pipeline.write import settings_that_matter
 from vqexp.reports.analysis.gather import Section
 from vqexp.reports.render.older import with_verdict
+from vqexp.reports.spec.table import Table
 
 RECORDS, AUDITS = "records.jsonl.gz", "audits.csv"
 AUDIT_COLUMNS = {  # of a headline -> what a table of audits calls it
@@ -67,10 +68,22 @@ def measurements(store: str | Path, folder: Path) -> list[Record]:
     return [record for _, record in sorted(found.items()) if not record.smoke]
 
 
-def records_file(sections: Iterable[Section]) -> bytes:
-    """Returns the content of `records.jsonl.gz`: the record of every cell shown, one a line, by key."""
-    shown = (record for section in sections for every in section.measured.values() for record in every)
-    found = {record.key: record for record in shown}
+def records_file(shown: Iterable[tuple[Table, Section]]) -> bytes:
+    """Returns the content of `records.jsonl.gz`: the record of every cell shown, one a line, by key.
+
+    A record keeps the outcomes of the accuracies that its cells show.
+    """
+    found: dict[str, Record] = {}
+    metrics: dict[str, set[str]] = {}
+    for table, section in shown:
+        metric_of = {(cell.row, cell.column): cell.metric for cell in table.cells()}
+        for place, every in section.measured.items():
+            for record in every:
+                found[record.key] = record
+                metrics.setdefault(record.key, set()).add(metric_of[place])
+    for key, record in found.items():
+        kept = {name: right for name, right in record.outcomes.items() if name in metrics[key]}
+        found[key] = record.model_copy(update={"outcomes": kept}) if record.outcomes else record
     text = "".join(json.dumps(_portable(record)) + "\n" for _, record in sorted(found.items()))
     return gzip.compress(text.encode(), mtime=0)  # without a date, so that the same records are the same file
 

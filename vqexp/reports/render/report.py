@@ -50,7 +50,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
             texts[f"{entry.table.name}.csv"] = frame.to_csv(index=False)
     for entry in material.tables:
         texts[f"tables/{entry.table.name}.tex"] = latex.page(entry)
-    kept = records_file(section for entry in entries for section in entry.sections)
+    kept = records_file((entry.table, section) for entry in entries for section in entry.sections)
     pictures = sorted(folder.glob("pictures/*.png"))
     audits, drawn = _audits(records, Store(store), folder)
     if audits:
