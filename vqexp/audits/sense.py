@@ -5,20 +5,15 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
-
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.audits.members import Audit
 from vqexp.core.components import build
-from vqexp.core.config import CONF, register_resolvers
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import Defense, adapted
 from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.rows import with_settings
-from vqexp.reports.spec.settings import group_of
+from vqexp.reports.spec.compose import composed
+from vqexp.reports.spec.settings import group_of, to_overrides
 
 
 def senseless(
@@ -60,26 +55,13 @@ def _reason(cell: Cell, defense: Defense, settings: str, num_classes: int) -> st
 
 @cache
 def _attacker(settings: tuple[tuple[str, Any], ...], defense: str) -> tuple[Adversary, Attack]:
-    """Builds the adversary and the attack that the settings choose.
-
-    defense: settings of the defense, as JSON. They are put into the default config, because Hydra would take
-    seconds to compose one for each.
-    """
-    config = with_settings({**_default(), "defense": json.loads(defense)}, dict(settings))
-    adversary, attack = config["adversary"], config["attack"]
-    plain: list[Any] = [OmegaConf.to_container(each, resolve=True) for each in (adversary, attack)]
-    return build("adversary", plain[0]), build("attack", plain[1])
+    """Builds the adversary and the attack that the settings choose. defense: its settings, as JSON."""
+    of_defense = {f"defense.{name}": value for name, value in json.loads(defense).items()}
+    cell = tuple(to_overrides({"defense": "own", **of_defense, **dict(settings)}))
+    adversary, attack = (composed(cell, group, "cpu", _all) for group in ("adversary", "attack"))
+    return build("adversary", adversary), build("attack", attack)
 
 
-@cache
-def _default() -> dict[str, Any]:
-    """Returns the default config, with its interpolations unresolved."""
-    register_resolvers()
-    if GlobalHydra.instance().is_initialized():  # within a sweep
-        config = compose("config")
-    else:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config")
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
-    return {str(name): value for name, value in plain.items()}
+def _all(group: str, name: str) -> bool:
+    """Every setting matters."""
+    return True

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +205,7 @@ def _single_metrics(override: str) -> list[str]:
     return [f"metric={first}", *(f"+metric@metrics.{name}={name}" for name in more)]
 
 
+@cache
 def distribution(module: str) -> tuple[str, str]:
     """(name, version) of the installed package that a module is part of."""
     top = module.partition(".")[0]

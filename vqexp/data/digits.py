@@ -1,5 +1,7 @@
 """scikit-learn's handwritten digits: 1,797 real images of 8 x 8 that need no download."""
 
+from functools import cache
+
 import numpy as np
 import torch
 
@@ -15,14 +17,21 @@ class Digits(Dataset):
     """
 
     def open(self, split: str) -> Split:
-        from sklearn.datasets import load_digits  # slow to import
-
         require(self.shape == (1, 8, 8), f"digits' shape is {self.shape}; it must be (1, 8, 8)")
         require(self.num_classes == 10, f"digits' num_classes is {self.num_classes}; it must be 10")
-        pixels, labels = load_digits(return_X_y=True)
+        pixels, labels = _stored()
         rows = split_rows(labels, split)
         images = torch.from_numpy(pixels[rows]).float().div_(16).reshape(-1, 1, 8, 8)
         return Arrays(f"scikit-learn's digits ({split})", images, torch.from_numpy(labels[rows]))
+
+
+@cache
+def _stored() -> tuple[np.ndarray, np.ndarray]:
+    """(pixels, labels) of all digits; a text file holds them, which takes long to read."""
+    from sklearn.datasets import load_digits  # slow to import
+
+    pixels, labels = load_digits(return_X_y=True)
+    return pixels, labels
 
 
 def split_rows(labels: np.ndarray, split: str) -> np.ndarray:

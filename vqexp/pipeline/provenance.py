@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,12 @@ def provenance(device: torch.device, seconds: dict[str, float]) -> dict[str, Any
     }
 
 
+@cache
 def _git() -> tuple[str | None, bool | None]:
-    """(commit, whether files differ from it) of the checkout that this code runs from; None if installed."""
+    """(commit, whether files differ from it) of the checkout that this code runs from; None if installed.
+
+    Asked once a process, whose code stays what it was.
+    """
 
     def git(*arguments: str) -> str:
         folder = Path(__file__).parents[2]
