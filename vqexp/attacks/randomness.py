@@ -8,16 +8,18 @@ from torch import Tensor
 from vqexp.core.draws import Draw, Streams
 from vqexp.core.keys import seed_of
 
+CPU = torch.device("cpu")
+
 
 class Randomness:
     """Numbers for a batch of N images, each from (seed, id) alone and read in the order of the calls.
 
-    seed: the attack's, in [0, 2^31). ids (N,): the images' rows in their dataset. On the CPU, so that every
-    device starts from the same points.
+    seed: the attack's, in [0, 2^31). ids (N,): the images' rows in their dataset. device: where the numbers
+    are made; by default the CPU, so that attacks start from the same points on every device.
     """
 
-    def __init__(self, seed: int, ids: Tensor) -> None:
-        self._streams = Streams(seed_of("attack", seed), Draw("attack", 0, ids), torch.device("cpu"))
+    def __init__(self, seed: int, ids: Tensor, device: torch.device = CPU) -> None:
+        self._streams = Streams(seed_of("attack", seed), Draw("attack", 0, ids), device)
         # of the batch: for libraries that draw from one generator for all images
         self.seed = seed_of("attack", seed, ids.tolist())
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from vqexp.data.encoded import Encoded
 
+SHARE = 0.25  # of a GPU's free memory that images may take
 # Where pixels are kept: (N, C, H, W), uint8 in 0..255 or float32 in [0, 1], or decoded when indexed.
 Pixels = Tensor | Encoded
 
@@ -31,8 +32,22 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def on(self, device: torch.device) -> "Images":
+        """The same images with their pixels on `device`, where they are kept in memory and fit there easily.
+
+        A batch is then no copy from the host.
+        """
+        found = self.subset(slice(None))
+        if isinstance(self._pixels, Tensor) and device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if self._pixels.nbytes < SHARE * free:
+                found._pixels = self._pixels.to(device)
+        return found
+
     def pixels(self, rows: slice | Tensor) -> Tensor:
-        """The images at positions `rows` of this object: (len, C, H, W), float32 in [0, 1], on CPU.
+        """The images at positions `rows` of this object: (len, C, H, W), float32 in [0, 1].
+
+        They are where the pixels are kept: on the CPU, unless `on` put them elsewhere.
 
         `rows` is a slice, an int64 tensor of positions or a boolean mask (N,).
         Raises ConfigError where an image that is decoded only now is broken.

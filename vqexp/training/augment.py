@@ -22,14 +22,14 @@ def augment(name: str, images: Tensor, generator: Generator) -> Tensor:
 def _crop(images: Tensor, padding: int, flip: bool, generator: Generator) -> Tensor:
     """A crop of each image's own from `images` padded with black on every side, gathered by index."""
     count, channels, height, width = images.shape
-    offsets = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
-    rows = offsets[0] + torch.arange(height)
-    columns = offsets[1] + torch.arange(width)
+    device = images.device
+    offsets = torch.randint(2 * padding + 1, (2, count, 1), generator=generator).to(device)
+    rows = offsets[0] + torch.arange(height, device=device)
+    columns = offsets[1] + torch.arange(width, device=device)
     if flip:
-        flipped = torch.rand((count, 1), generator=generator) < 0.5
+        flipped = torch.rand((count, 1), generator=generator).to(device) < 0.5
         columns = torch.where(flipped, columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    which = torch.arange(count, device=images.device).view(-1, 1, 1, 1)
-    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
+    which = torch.arange(count, device=device).view(-1, 1, 1, 1)
+    channel = torch.arange(channels, device=device).view(1, -1, 1, 1)
     padded = F.pad(images, [padding] * 4)
     return padded[which, channel, rows[:, None, :, None], columns[:, None, None, :]]

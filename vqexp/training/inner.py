@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqexp.adversaries.view import View
-from vqexp.attacks.base import input_gradient, project
+from vqexp.attacks.base import project, refuse_nan
 from vqexp.attacks.losses import ce
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import check_number, one_of, require
@@ -61,14 +61,17 @@ class InnerAttack:
         # in float16 small gradients would be zero, and their signs with them
         with torch.autocast(images.device.type, enabled=False), self._mode(model):
             view, point, target = View(model), self._start(images), batch.labels
+            total = torch.zeros((), device=images.device)  # NaN if any gradient is
             if self.loss == "kl":
                 with torch.no_grad(), bound(model, step.draw(batch.ids, 1)):
                     target = model(images)
             for number in range(self.steps):
                 part = 1 if self.draws == "held" else 2 + number
                 with bound(model, step.draw(batch.ids, part)):
-                    gradient, _ = input_gradient(view, point, target, loss)
+                    gradient, _ = view.gradient(point, target, loss)
+                total += gradient.sum()
                 point = project(point + self.step_size * gradient.sign(), images, self.eps, "linf")
+        refuse_nan("gradient", total)  # once an attack: a GPU waits to be read
         return point.detach()
 
     def _mode(self, model: nn.Module) -> AbstractContextManager[None]:
@@ -77,7 +80,7 @@ class InnerAttack:
     def _start(self, images: Tensor) -> Tensor:
         if self.start == "none":
             return images
-        randomness = Randomness(int(torch.randint(2**31, ())), torch.arange(len(images)))
+        randomness = Randomness(int(torch.randint(2**31, ())), torch.arange(len(images)), images.device)
         shape = images.shape[1:]
         if self.start == "uniform":
             noise = self.eps * (2 * randomness.uniform(*shape) - 1)

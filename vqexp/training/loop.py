@@ -64,6 +64,7 @@ def fit(
         if selection:
             selection.best = state["best"]
     before = time.monotonic() - result["seconds"]
+    train = train.on(device)
     with progress_bar("training", recipe.epochs * batches) as bar:
         bar.advance(result["epochs"] * batches)
         for epoch in range(result["epochs"], recipe.epochs):
