@@ -41,8 +41,10 @@ def register_resolvers() -> None:
 def resolved(config: DictConfig) -> dict[str, Any]:
     """The config as plain data, every interpolation resolved and `8/255` a number; raises `ConfigError`."""
     try:
-        raw = OmegaConf.create(numbers(OmegaConf.to_container(config)))
-        plain = OmegaConf.to_container(raw, resolve=True, throw_on_missing=True)
+        raw = OmegaConf.to_container(config)
+        told = numbers(raw)
+        whole = config if told == raw else OmegaConf.create(told)
+        plain = OmegaConf.to_container(whole, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(config_message(error)) from None
     except (TypeError, ZeroDivisionError) as error:

@@ -1,7 +1,7 @@
 """Composing one group of a cell's config from the files that it needs; Hydra takes half a second for all."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,9 @@ from vqexp.core.config import CONF, numbers, register_resolvers
 from vqexp.reports.spec.choices import chosen_by, read_settings
 
 REFERENCE = re.compile(r"[{,:]([a-z_]+)[.}]")  # the group that an interpolation names
+MISSING = "???"  # what OmegaConf refuses to give
 PATH = re.compile(r"[{,:]([a-z_]\w*(?:\.\w+)*)")  # the setting that an interpolation names
+_values: dict[tuple[str, str, str], Any] = {}
 
 
 def composed(
@@ -31,14 +33,13 @@ def composed(
         override = _parsed(text)
         if override.package is not None:  # of a surrogate
             continue
-        if _is_choice(override):
+        if _is_group(override.key_or_group):  # it chooses a config file, as `defense=prd` does
             told[override.key_or_group] = str(override.value())
         else:
             changes.append(text)
     choices = {**_default_choices(), **told}
     for name in ("dataset", "preset"):  # which choose for others, unless the cell does
-        path = _path(name, choices[name])
-        choices |= {**(chosen_by(path) if path.exists() else {}), **told}
+        choices |= {**_chosen(name, choices[name]), **told}
     needed, waiting = {}, [group]
     while waiting:
         name = waiting.pop()
@@ -65,15 +66,29 @@ def _resolved(
         for name in path:
             node = node.setdefault(name, {})
         node[last] = _parsed(change).value()
-    wanted = [name for name in config[group] if matters(group, name)]
-    found = OmegaConf.create(numbers(_referenced(config, group, wanted)))[group]
-    return {str(name): _value(found, str(name)) for name in wanted}
+    return {str(name): _value(config, group, name) for name in config[group] if matters(group, name)}
 
 
-def _referenced(config: dict[str, Any], group: str, wanted: Sequence[str]) -> dict[str, Any]:
-    """The wanted settings of a group, and those that their interpolations name; all would take long."""
+def _value(config: dict[str, Any], group: str, name: str) -> Any:
+    """The setting, its interpolations resolved. OmegaConf does that alone, and once for all cells that share
+    what they name.
+    """
+    value = config[group][name]
+    if not any(mark in str(value) for mark in ("${", MISSING)):
+        return numbers(value, name)
+    needed = numbers(_referenced(config, group, name))
+    key = group, name, repr(needed)
+    if key not in _values:
+        found = OmegaConf.create(needed)[group][name]
+        plain = OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
+        _values[key] = plain
+    return _values[key]
+
+
+def _referenced(config: dict[str, Any], group: str, name: str) -> dict[str, Any]:
+    """A setting of a group, and those that its interpolations name; all would take long."""
     found: dict[str, Any] = {group: {}}
-    waiting: list[tuple[str, ...]] = [(group, name) for name in wanted]
+    waiting: list[tuple[str, ...]] = [(group, name)]
     seen: set[tuple[str, ...]] = set()
     while waiting:
         path = waiting.pop()
@@ -95,17 +110,19 @@ def _referenced(config: dict[str, Any], group: str, wanted: Sequence[str]) -> di
     return found
 
 
-def _value(node: Any, name: str) -> Any:
-    value = node[name]
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
 @cache
 def _default_choices() -> dict[str, str]:
     """What `conf/config.yaml` chooses of each group."""
     register_resolvers()
     chosen = chosen_by(CONF / "config.yaml")
     return {name: choice for name, choice in chosen.items() if _path(name, choice).exists()}
+
+
+@cache
+def _chosen(group: str, choice: str) -> dict[str, str]:
+    """What a choice chooses of other groups; nothing where it has no file."""
+    path = _path(group, choice)
+    return chosen_by(path) if path.exists() else {}
 
 
 @cache
@@ -118,9 +135,9 @@ def _path(group: str, choice: str) -> Path:
     return CONF / group / f"{choice}.yaml"
 
 
-def _is_choice(override: Override) -> bool:
-    """Whether it chooses a config file, as `defense=prd` does."""
-    return (CONF / override.key_or_group).is_dir()
+@cache
+def _is_group(name: str) -> bool:
+    return (CONF / name).is_dir()
 
 
 @cache
