@@ -24,6 +24,7 @@ from vqexp.reports.render.finding import finding
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
 from vqexp.reports.render.markdown import figure_options, section_origin
 from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
+from vqexp.reports.render.protocols import protocols
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.table import Table
 
@@ -54,6 +55,7 @@ def page(material: Material, audits: Mapping[str, AuditPage], folder: Path) -> s
             sum(len(entry.table.cells()) for entry in entries),
         ),
         audits=[_audit(name, audit, folder) for name, audit in audits.items()],
+        protocols=Markup(MARKDOWN.render(protocols(material.tables, audits))),
         tables=[_table(entry) for entry in material.tables],
         figures=[_figure(drawn) for drawn in material.figures],
     )

@@ -15,6 +15,7 @@ from vqexp.reports.render.finding import finding
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
 from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
 from vqexp.reports.render.origin import low_precision, origin
+from vqexp.reports.render.protocols import protocols
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.table import Table
 
@@ -59,6 +60,7 @@ def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, Audi
     parts = ["# Measured beside reported", "", *finding(audits), HEADER]
     parts += [claims_section("Claims", CLAIMS_HEADER, said)]
     parts += [claims_section("Checks of ours", OURS_HEADER, ours), audits_section(audits)]
+    parts += [protocols(material.tables, audits)]
     parts += [table_page(entry) for entry in material.tables]
     parts += [figure_section(drawn) for drawn in material.figures]
     parts += [picture_section(path) for path in pictures]
