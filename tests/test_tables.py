@@ -257,9 +257,9 @@ def test_a_figure_of_others_has_no_cells_to_choose_from():
 
 
 def test_a_table_takes_no_sweep(vqexp):
-    status, _, err = vqexp("-m", "table=vq_table1", "seed=0,1", "dry_run=true")
+    status, _, err = vqexp("-m", "table=vq_table1", "defense.k=4,8", "dry_run=true")
     assert status == 2
-    assert err == "vqexp: seed=0,1 is a sweep; every cell of a table or figure takes one value of it\n"
+    assert err == "vqexp: defense.k=4,8 is a sweep; every cell of a table or figure takes one value of it\n"
 
 
 def test_one_table_or_figure_at_a_time_and_dry_run_is_a_flag(vqexp):
