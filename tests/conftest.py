@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
 from PIL import Image, ImageOps
 
 from vqexp import cli
@@ -28,6 +29,9 @@ os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
+
+# Hydra composes all once more to learn the mode, which its flags tell; processes that tests start let it.
+Hydra.get_mode = lambda self, config_name, overrides: None
 
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
 # of f, with which a table's cells take seconds

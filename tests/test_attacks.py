@@ -89,13 +89,13 @@ def drawing_from(randomness):
 @pytest.mark.shared
 def test_pgd_is_as_strong_as_torchattacks():
     classifier, images, labels = real()
-    images, labels, eps = images[:12], labels[:12], 1 / 255
-    attack = PGD(eps=eps, steps=5, step_size=eps / 2)
-    reference = torchattacks.PGD(classifier, eps, eps / 2, steps=5, random_start=True)
+    images, labels, eps = images[:6], labels[:6], 1 / 255
+    attack = PGD(eps=eps, steps=3, step_size=eps / 2)
+    reference = torchattacks.PGD(classifier, eps, eps / 2, steps=3, random_start=True)
     ours, theirs = [], []
-    for seed, batch in enumerate(zip(images.split(6), labels.split(6), strict=True)):
+    for seed, batch in enumerate(zip(images.split(3), labels.split(3), strict=True)):
         ours.append(attack.run(classifier, *batch, seed).images)
-        with drawing_from(Randomness(seed, torch.arange(6))):  # both start from the same random points
+        with drawing_from(Randomness(seed, torch.arange(3))):  # both start from the same random points
             theirs.append(reference(*batch))
     compare(classifier, images, labels, torch.cat(ours), torch.cat(theirs))
 
@@ -210,7 +210,7 @@ ROWS = [2, 5, 3, 101, 177, 192]
 @pytest.mark.shared
 def test_autoattack_is_the_packages():
     classifier, images, labels = real()
-    budget = {"steps": 5, "queries": 50}  # in full, an image that withstands all takes minutes
+    budget = {"steps": 3, "queries": 20}  # in full, an image that withstands all takes minutes
     check_against_the_package(classifier, images[ROWS], labels[ROWS], 1 / 255, 4, budget)
 
 
@@ -220,7 +220,7 @@ SHORT = {"steps": 8, "queries": 50}
 @pytest.mark.parametrize(
     ("eps", "budget", "settings"),
     [
-        (0.08, None, {}),
+        (0.08, None, {}),  # in full, so on few images
         (0.45, SHORT, {"norm": "l2"}),
         (0.08, SHORT, {"version": "plus"}),
         (0.45, SHORT, {"version": "plus", "norm": "l2"}),
@@ -229,6 +229,8 @@ SHORT = {"steps": 8, "queries": 50}
 def test_autoattack_is_the_packages_on_digits(digits, digit_classifier, eps, budget, settings):
     images, labels = digits[0][:7], digits[1][:7].clone()
     labels[3] = (labels[3] + 1) % 10  # f is wrong there from the start
+    if budget is None:
+        images, labels = images[3:6], labels[3:6]
     check_against_the_package(digit_classifier, images, labels, eps, batch_size=3, budget=budget, **settings)
 
 

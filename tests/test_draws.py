@@ -12,7 +12,7 @@ from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.random_module import call, is_random
 from vqexp.core.sampling import Sampler
-from vqexp.defenses import JPEG, Defense, SwRD, adapted, defend
+from vqexp.defenses import JPEG, AdditiveNoise, Defense, SwRD, adapted, defend
 from vqexp.pipeline import prepare, read, run
 from vqexp.pipeline.stages import Stages
 
@@ -44,10 +44,10 @@ class Noise(nn.Module):
 class Inside(nn.Module):
     """A network with a random module of the library between its layers."""
 
-    def __init__(self):
+    def __init__(self, q):
         super().__init__()
         torch.manual_seed(0)
-        self.q, self.head = quantizer(), nn.Linear(64, 10)
+        self.q, self.head = q, nn.Linear(64, 10)
 
     def forward(self, images):
         return self.head(self.q(images).flatten(1))
@@ -98,7 +98,8 @@ def test_an_own_module_gives_what_the_defense_in_it_gives(digits):
 @pytest.mark.parametrize("wrapper", ["plain", "normalized", "compiled", "before another"])
 def test_a_random_module_inside_the_network(wrapper, digits):
     images, _, ids = digits
-    plain = Inside().eval()
+    # to trace k-means takes torch.compile long
+    plain = Inside(AdditiveNoise(sigma=0.1) if wrapper == "compiled" else quantizer()).eval()
     model = {
         "plain": lambda f: f,
         "normalized": lambda f: Normalized(f, 0.0, 1.0),
@@ -195,15 +196,17 @@ def test_denoising_judges_the_draws_that_the_attacker_knows(config, monkeypatch)
 
 
 ATTACKS = {
-    "pgd": lambda norm: PGD(eps=0.2, norm=norm, steps=10, step_size=0.05, restarts=2),
-    "targeted": lambda norm: TargetedPGD(eps=0.2, norm=norm, steps=5, step_size=0.05, targets=2),
-    "square": lambda norm: Square(eps=0.2, queries=100, p_init=0.8),
+    "pgd": lambda norm: PGD(eps=0.2, norm=norm, steps=4, step_size=0.1, restarts=2),
+    "targeted": lambda norm: TargetedPGD(eps=0.2, norm=norm, steps=2, step_size=0.1, targets=2),
+    "square": lambda norm: Square(eps=0.2, queries=40, p_init=0.8),
     "noise": lambda norm: RandomNoise(eps=0.2, norm=norm),
 }
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize(
+    ("attack", "norm"),
+    [(attack, norm) for attack in ATTACKS for norm in ("linf", "l2") if (attack, norm) != ("square", "l2")],
+)
 def test_adversarial_images_are_bit_identical_for_any_batch_size(
     attack, norm, digit_classifier, digit_images
 ):

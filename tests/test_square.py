@@ -43,10 +43,10 @@ class Inclusive(SquareAttack):
 @pytest.mark.parametrize("eps", [0.06, 0.15])
 def test_square_is_as_strong_as_the_authors(digits, digit_classifier, eps):
     images, labels = digits
-    ours = Square(eps=eps, queries=300, p_init=0.8).run(digit_classifier, images, labels, 0).images
+    ours = Square(eps=eps, queries=150, p_init=0.8).run(digit_classifier, images, labels, 0).images
     with torch.random.fork_rng():
         theirs, with_edges = (
-            authors(digit_classifier, eps=eps, n_queries=300, seed=0).perturb(images, labels)
+            authors(digit_classifier, eps=eps, n_queries=150, seed=0).perturb(images, labels)
             for authors in (SquareAttack, Inclusive)
         )
     clean, our, their, edges = (
