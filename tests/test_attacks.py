@@ -33,8 +33,8 @@ def real():
     shape = (3, 32, 32)
     classifier = resnet18(shape, 10).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     load_checkpoint(classifier, checkpoint)
-    images = ImageFiles(name="cifar10", shape=shape, num_classes=10, root=str(ROOT)).test()
-    return classifier, images.pixels(slice(200)), images.labels[:200]
+    images = ImageFiles(name="cifar10", shape=shape, num_classes=10, root=str(ROOT), n=200).test()
+    return classifier, images.pixels(slice(None)), images.labels
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def shared_accuracy(name, shape, n, network=None, weights=None, sigma=0.0):
     classifier = (network or resnet18(shape, 10)).eval().to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
     load_checkpoint(classifier, checkpoint)
-    images = ImageFiles(name=name, shape=shape, num_classes=10, root=str(DATA)).load("test")
+    images = ImageFiles(name=name, shape=shape, num_classes=10, root=str(DATA)).load("test", n)
     right = 0
     with torch.inference_mode():
         for start in range(0, n, 50):  # larger batches leave the cache
