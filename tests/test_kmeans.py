@@ -94,7 +94,7 @@ def test_equals_scikit_learn_wherever_no_cluster_runs_empty(cifar10):
 
 @pytest.mark.parametrize(("cut", "s", "k"), CUTS)
 def test_inertia_in_float32_without_noise(cifar10, cut, s, k):
-    points = cut(cifar10[:50], s)
+    points = cut(cifar10[:25], s)
     centers = start(points, k, "k-means++")
     ours = kmeans.inertia(points, kmeans.lloyd(points, centers, 300)[0])
     theirs = [reference(one, center, k, 300).inertia_ for one, center in zip(points, centers, strict=True)]
@@ -108,7 +108,7 @@ def test_inertia_in_float32_without_noise_from_random_patches(cifar10, cut, s, k
     Not at s = 1: 8-bit colors are often equally far from two centers, rounding decides, and even
     scikit-learn's means in float32 and float64 differ by 1 %.
     """
-    points = cut(cifar10[:40], s)
+    points = cut(cifar10[:20], s)
     generator = torch.Generator().manual_seed(0)
     ours, theirs = [], []
     for one in points:
@@ -117,7 +117,7 @@ def test_inertia_in_float32_without_noise_from_random_patches(cifar10, cut, s, k
         if len(centers) == k and not runs_empty(one, centers):
             ours.append(kmeans.inertia(one[None], kmeans.lloyd(one[None], centers[None], 300)[0]).item())
             theirs.append(reference(one, centers, k, 300).inertia_)
-    assert len(ours) >= 36
+    assert len(ours) >= 18
     assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=1e-3)
 
 

@@ -256,10 +256,10 @@ def peak_memory(work, path):
 @pytest.mark.parametrize(
     "q",
     [
-        SwRD(s=3, k=30, sigma=4, tau=4, beta=0.1, pixel_max=255, max_steps=3),
-        SwRD(s=3, k=4, sigma=4, tau=4, beta=0.1, pixel_max=255, max_steps=3, init="k-means++"),
-        PRD(s=2, k=50, sigma=4, tau=4, pixel_max=255, max_steps=6),
-        RandDisc(k=4, sigma=4, tau=4, pixel_max=255, max_steps=6),
+        SwRD(s=3, k=30, sigma=4, tau=4, beta=0.1, pixel_max=255, max_steps=2),
+        SwRD(s=3, k=4, sigma=4, tau=4, beta=0.1, pixel_max=255, max_steps=2, init="k-means++"),
+        PRD(s=2, k=50, sigma=4, tau=4, pixel_max=255, max_steps=2),
+        RandDisc(k=4, sigma=4, tau=4, pixel_max=255, max_steps=2),
     ],
     ids=lambda q: f"{type(q).__name__}-{q.s}-{q.k}-{q.init}",
 )
