@@ -30,7 +30,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
 
-# Hydra composes all once more to learn the mode, which its flags tell; processes that tests start let it.
+# Hydra composes each config twice, first only to read hydra.mode, which `-m` sets; subprocesses still do.
 Hydra.get_mode = lambda self, config_name, overrides: None
 
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")

@@ -65,7 +65,7 @@ class CheckedSweeper(Sweeper):
     def compose(self, job: list[str]) -> DictConfig:
         """The config of the run with these overrides.
 
-        Hydra takes a quarter of a second to compose files, so runs of the same files share that.
+        Hydra takes a quarter of a second to compose files, so runs of the same files share them.
         """
         values = [text for text in job if VALUE.fullmatch(text)]
         choices = tuple(text for text in job if text not in values)

@@ -70,9 +70,7 @@ def _resolved(
 
 
 def _value(config: dict[str, Any], group: str, name: str) -> Any:
-    """The setting, its interpolations resolved. OmegaConf does that alone, and once for all cells that share
-    what they name.
-    """
+    """Returns the setting with its interpolations resolved, once for all cells that share what they name."""
     value = config[group][name]
     if not any(mark in str(value) for mark in ("${", MISSING)):
         return numbers(value, name)
