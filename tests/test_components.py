@@ -262,7 +262,7 @@ def test_the_actual_arguments_include_the_defaults():
     assert found["restarts"] == 1
     assert found["init"] is None
     assert build("defense", settings).k == 4
-    with pytest.raises(ConfigError, match=r"defense has no kk; vqexp\.defenses\.PRD takes init, k"):
+    with pytest.raises(ConfigError, match=r"defense has no kk; vqexp\.defenses\.PRD takes backend, init, k"):
         component("defense", {**settings, "kk": 1})
 
 

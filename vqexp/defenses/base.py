@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from vqexp.core.draws import Draw
@@ -38,6 +39,13 @@ class Defense(RandomModule):
 
     def check(self, shape: Sequence[int]) -> None:
         """Raise `ConfigError` if this defense cannot take images of `shape` (C, H, W)."""
+
+    def computed_by(self, shape: Sequence[int], device: torch.device) -> str | None:
+        """What computes it for images of `shape` (C, H, W) on `device`, and its version.
+
+        None where there is no choice. Raises `ConfigError` if what is set cannot run there.
+        """
+        return None
 
     def install(self, classifier: nn.Module) -> nn.Module:
         """f with the defense's layers, before training and loading; by default f as it is."""

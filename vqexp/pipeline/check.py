@@ -20,6 +20,7 @@ LOCAL = ("zoo", "folder")  # weights that are on this machine
 def check(experiment: Experiment) -> None:
     """Raise `ConfigError` with one line, unless the components make sense together, and f can be built."""
     experiment.defense.check(experiment.dataset.shape)
+    experiment.defense.computed_by(experiment.dataset.shape, experiment.device)
     experiment.adversary.check(experiment.defense)
     experiment.attack.check(experiment.adversary, experiment.defense, experiment.dataset.num_classes)
     for metric in (experiment.metric, *experiment.further.values()):

@@ -54,6 +54,7 @@ class Right(_Part):
 class Provenance(_Part):
     """Where the numbers come from. seconds: by stage. versions: by group. training: on which machine.
 
+    backend: what computed the defense, where there is a choice.
     restored_from: the CSV from which the record was put together again, its store being lost.
     """
 
@@ -67,6 +68,7 @@ class Provenance(_Part):
     date: str
     versions: dict[str, int] = Field(default_factory=dict)
     training: dict[str, Any] | None = None
+    backend: str | None = None
     restored_from: str | None = None
 
 

@@ -79,6 +79,7 @@ def write_record(
             **provenance(experiment.device, stages.ledger.seconds),
             versions=experiment.versions,
             training=stages.training_facts,
+            backend=experiment.defense.computed_by(experiment.dataset.shape, experiment.device),
         ),
     )
     write_atomically(path, (json.dumps(record.plain(), indent=1) + "\n").encode())

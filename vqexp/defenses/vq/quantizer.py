@@ -12,7 +12,8 @@ from vqexp.core.draws import Draw, Streams
 from vqexp.core.errors import check_number, one_of, require
 from vqexp.core.inputs import check_images
 from vqexp.defenses.base import Defense
-from vqexp.defenses.vq import kmeans
+from vqexp.defenses.vq import backends, kmeans
+from vqexp.defenses.vq.backends.base import Backend
 
 
 class Nearest:
@@ -39,6 +40,8 @@ class VectorQuantizer(Defense):
     restarts: runs of k-means from fresh starts, >= 1, of which the one with the lowest inertia counts.
     memory_limit: MiB of working memory, > 0; a batch that would need more is split, with the same
         results. None: 16 on the CPU (a batch that stays in the cache is faster), 2048 elsewhere.
+    backend: what computes it, of `backends.NAMES`; `auto` takes the fastest for the device, dtype and shape.
+        All give the same labels, except where rounding decides between centers that are equally near.
     Raises `ConfigError` for values out of range.
 
     `forward` is differentiable for its draw: assignments are constant, gradients flow through the
@@ -61,6 +64,7 @@ class VectorQuantizer(Defense):
         max_steps: int = 100,
         restarts: int = 1,
         memory_limit: float | None = None,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         check_number("defense.s", s, low=1, integer=True)
@@ -75,9 +79,11 @@ class VectorQuantizer(Defense):
         check_number("defense.restarts", restarts, low=1, high=1000, integer=True)
         if memory_limit is not None:
             check_number("defense.memory_limit", memory_limit, above=0)
+        one_of("defense.backend", backend, backends.NAMES)
         self.s, self.k, self.sigma, self.tau = s, k, float(sigma), float(tau)
         self.pixel_max, self.seed, self.init = pixel_max, seed, init
         self.max_steps, self.restarts, self.memory_limit = max_steps, restarts, memory_limit
+        self.backend = backend
 
     def extra_repr(self) -> str:
         """The parameters, for `print(quantizer)`."""
@@ -113,12 +119,26 @@ class VectorQuantizer(Defense):
             f"of a {H} x {W} image",
         )
 
+    def computed_by(self, shape: Sequence[int], device: torch.device) -> str:
+        """The backend for float32 images of `shape` (C, H, W), and its version.
+
+        Raises `ConfigError` if the one that is set cannot run.
+        """
+        return backends.description(self._backend(shape, device, torch.float32))
+
+    def _backend(self, shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> Backend:
+        C, H, W = shape
+        n, d = self.number_of_patches(H, W), C * self.s**2
+        return backends.choose(self.backend, n, d, self.k, device, dtype)
+
     def codebook(self, patches: Tensor, streams: Streams) -> Tensor:
         """Centers (N, k, d) of the patches with noise sigma: Algorithms 1 and 2, line 3."""
         noisy = self._add_noise(patches, self.sigma, streams)
-        best = self._cluster(noisy, streams)
+        _, n, d = noisy.shape
+        backend = backends.choose(self.backend, n, d, self.k, noisy.device, noisy.dtype)
+        best = self._cluster(noisy, streams, backend)
         for _ in range(self.restarts - 1):
-            other = self._cluster(noisy, streams)
+            other = self._cluster(noisy, streams, backend)
             better = kmeans.inertia(noisy, other) < kmeans.inertia(noisy, best)
             best = torch.where(better.view(-1, 1, 1), other, best)
         return self.assignment.codebook(noisy, best) if self.max_steps else best
@@ -135,12 +155,12 @@ class VectorQuantizer(Defense):
             ]
         )
 
-    def _cluster(self, noisy: Tensor, streams: Streams) -> Tensor:
+    def _cluster(self, noisy: Tensor, streams: Streams, backend: Backend) -> Tensor:
         """Centers of one run of k-means: means of their patches, and differentiable as such."""
-        start = kmeans.gather_rows(noisy, kmeans.starts(noisy, self.k, self.init, streams))
+        start = kmeans.gather_rows(noisy, backend.starts(noisy, self.k, self.init, streams))
         if self.max_steps == 0:
             return start
-        centers, labels = kmeans.lloyd(noisy.detach(), start.detach(), self.max_steps)
+        centers, labels = backend.lloyd(noisy.detach(), start.detach(), self.max_steps)
         return kmeans.cluster_means(noisy, labels, centers) if noisy.requires_grad else centers
 
     def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
@@ -151,6 +171,12 @@ class VectorQuantizer(Defense):
         check_images(images)
         self.check(images.shape[1:])
         draw, size = self.draw_for(len(images), draw), self._images_at_once(images)
+        wants_gradient = images.requires_grad and torch.is_grad_enabled()
+        if not wants_gradient and type(self.assignment) is Nearest:
+            backend = self._backend(images.shape[1:], images.device, images.dtype)
+            whole = backend.forward(self, images, draw)
+            if whole is not None:
+                return whole
         parts = [
             self._quantize(images[i : i + size], draw[i : i + size]) for i in range(0, len(images), size)
         ]
