@@ -111,36 +111,36 @@ class Streams:
     def __init__(self, seed: int, draw: Draw, device: torch.device) -> None:
         purpose, place = PURPOSES[draw.purpose], draw.place
         self._numpy: list[Philox] = []
-        self._counted: CounterStreams | None = None
+        self.counted: CounterStreams | None = None
         if device.type == "cpu":
             keys = draw.keys()
             self._numpy += [Philox.at((seed, one), (0, place, number, purpose)) for one, number in keys]
         else:
             assert draw.ids is not None
-            self._counted = CounterStreams(seed, purpose, place, draw.ids, draw.number, device)
+            self.counted = CounterStreams(seed, purpose, place, draw.ids, draw.number, device)
 
     def __del__(self) -> None:
         Philox.IDLE.extend(getattr(self, "_numpy", ()))
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Standard normal numbers, (N, *shape): the same for every dtype, as far as it can hold them."""
-        if self._counted:
-            return self._counted.normal(shape).to(dtype)
+        if self.counted:
+            return self.counted.normal(shape).to(dtype)
         return self._fill(
             shape, np.float32, lambda generator, row: generator.standard_normal(dtype=np.float32, out=row)
         ).to(dtype)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Numbers uniform on [0, 1), (N, *shape)."""
-        if self._counted:
-            return self._counted.uniform(shape, dtype)
+        if self.counted:
+            return self.counted.uniform(shape, dtype)
         wide: Any = np.float64 if dtype == torch.float64 else np.float32
         return self._fill(shape, wide, lambda generator, row: generator.random(dtype=wide, out=row)).to(dtype)
 
     def subset(self, n: int, k: int) -> Tensor:
         """k different numbers out of range(n) for each image, (N, k) int64."""
-        if self._counted:
-            return self._counted.subset(n, k)
+        if self.counted:
+            return self.counted.subset(n, k)
         rows = [each.generator.choice(n, k, replace=False, shuffle=False) for each in self._numpy]
         return torch.from_numpy(np.array(rows, np.int64).reshape(-1, k))
 

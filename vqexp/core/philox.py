@@ -116,7 +116,11 @@ class CounterStreams:
         # the k smallest of n independent uniforms are a uniformly random subset
         return self.uniform((n,), torch.float64).topk(k, largest=False).indices
 
-    def _next(self, shape: Sequence[int], kind: str) -> Tensor:
+    def take(self, shape: Sequence[int], kind: str) -> int:
+        """Leave out numbers that a kernel makes itself; returns the block where they begin."""
         rows, _, blocks = layout(shape, kind)
         first, self.block = self.block, self.block + rows * blocks
-        return fill_by_device(self.images, self.seed, first, shape, kind)
+        return first
+
+    def _next(self, shape: Sequence[int], kind: str) -> Tensor:
+        return fill_by_device(self.images, self.seed, self.take(shape, kind), shape, kind)

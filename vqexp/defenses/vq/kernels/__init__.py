@@ -1,0 +1,1 @@
+"""Triton kernels of the vector quantizers; imported only where they run."""
