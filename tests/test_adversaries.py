@@ -15,7 +15,7 @@ from vqexp.attacks.losses import ce
 from vqexp.classifiers import save_checkpoint
 from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.core.draws import Draw
-from vqexp.core.errors import SenselessError
+from vqexp.core.errors import SenselessError, WorkError
 from vqexp.data import Digits
 from vqexp.defenses import PRD, Defense, RandDisc, SwRD, defend
 from vqexp.pipeline import prepare, read, run
@@ -420,6 +420,14 @@ def test_the_surrogate_is_by_default_f_trained_with_another_seed(config):
     assert stages.seen.classifier_key == other.classifier_key
     stages.evaluate(adversarial=True, defended=True, purpose="report", runs=1)
     assert set(stages.ledger.used["classifier"]) == {stages.classifier_key, other.classifier_key}
+
+
+def test_a_surrogate_that_has_not_learned_is_no_attacker(config):
+    stages = Stages(prepare(config("adversary=transfer")))
+    for weights in stages.seen.classifier.parameters():
+        weights.data.zero_()  # as a training that collapsed leaves it: no gradient anywhere
+    with pytest.raises(WorkError, match=r"surrogate's gradient is zero on every image"):
+        stages.evaluate(adversarial=True, defended=True, purpose="report", runs=1)
 
 
 def test_what_determines_transferred_images_is_in_their_key(config, digit_classifier, tmp_path):

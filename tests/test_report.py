@@ -251,6 +251,13 @@ def test_reported_values_are_the_papers():
     assert cells["swRD (s=2, k=2)", "pgd"] == [97.07, 0.06]
 
 
+def test_an_f_with_random_layers_inside_is_that_defenses_own():
+    table = read_table(CONF / "table" / "ctrw_table3.yaml")
+    setups = {cell.series: cell.setup for cell in table.cells() if cell.panel == "small ResNet"}
+    assert setups["Overfit"] == setups["Additive Noise"] == setups["EnsTrans"]  # these stand before f
+    assert len({setups[name] for name in ("Overfit", "CTRW", "RNA", "RPF")}) == 4
+
+
 def test_an_f_trained_behind_a_defense_is_that_defenses_own():
     figure = read_figure(figure_path("arxiv_figure8"))
     setups = {cell.series: cell.setup for cell in figure.table.cells() if cell.panel == "CIFAR-10"}

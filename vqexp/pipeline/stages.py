@@ -109,6 +109,11 @@ class Stages(Foundation):
             with torch.no_grad():
                 fooled = self.view(found.images).argmax(1) != labels
         changed = (found.images != images).flatten(1).any(1)
+        if experiment.surrogate is not None and experiment.attack.eps and not changed.any():
+            raise WorkError(
+                "the surrogate's gradient is zero on every image, so nothing would be attacked: its training has "
+                "collapsed, perhaps; lower adversary.training.lr, or choose another training@adversary.training"
+            )
         tensors = {"images": found.images, "perturbed": changed, "fooled": fooled, **found.tensors}
         return Artifact(tensors, found.facts)
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from vqexp.core.config import CONF
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.settings import group_of, to_overrides
 
 if TYPE_CHECKING:
     from vqexp.pipeline.record import MadeFor
+
+UNKNOWN = "???"  # of a choice that the command line completes
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,27 @@ class Cell:
     def setup(self) -> tuple[tuple[str, Any], ...]:
         """The settings that f depends on: cells with the same setup can share a classifier.
 
-        These are dataset, classifier and training and, if the cell has a training of its own, the defense,
-        because f may be trained behind it.
+        These are dataset, classifier and training and, if the cell has a training of its own or the defense
+        stands inside f, the defense, because f is trained with it.
         """
         names = {"dataset", "classifier", "classifier.name", "training"}
-        behind = "training" in self.settings
+        behind = "training" in self.settings or installs(self.settings.get("defense"))
         return tuple(
             (name, value)
             for name, value in self.settings.items()
             if name in names or (behind and group_of(name) == "defense")
         )
+
+
+@cache
+def installs(choice: str | None) -> bool:
+    """Whether the defense of `conf/defense/CHOICE.yaml` is layers inside f."""
+    path = CONF / "defense" / f"{choice}.yaml"
+    target = read_settings(path).get("_target_", UNKNOWN) if path.exists() else UNKNOWN
+    if target == UNKNOWN:
+        return False
+    from vqexp.core.components import target_of  # torch is slow to import
+    from vqexp.defenses import Defense
+
+    kind = target_of("defense", {"_target_": target})
+    return isinstance(kind, type) and issubclass(kind, Defense) and kind.install is not Defense.install
