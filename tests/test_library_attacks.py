@@ -342,6 +342,7 @@ def test_bad_settings_are_refused(attack, wrong, reason):
         attack(**{"eps": 0.1, **wrong})
 
 
+NAMED = {"foolbox": ["attack.name=LinfPGD"], "torchattacks": ["attack.name=PGD"]}
 DATASETS = ("digits", "mnist", "cifar10", "cifar100", "svhn", "imagenet")
 
 
@@ -355,7 +356,8 @@ DATASETS = ("digits", "mnist", "cifar10", "cifar100", "svhn", "imagenet")
 def test_every_attack_has_settings(dataset, attack):
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        plain = resolved(compose("config", overrides=[f"dataset={dataset}", f"attack={attack}"]))
+        chosen = [f"dataset={dataset}", f"attack={attack}", *NAMED.get(attack, [])]
+        plain = resolved(compose("config", overrides=chosen))
     made = build("attack", plain["attack"])
     if made.perturbs:
         assert made.eps == plain["preset"]["eps_l2" if made.norm == "l2" else "eps"]

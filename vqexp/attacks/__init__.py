@@ -15,7 +15,9 @@ FROM_LIBRARIES = {
     "Boundary": "vqexp.attacks.boundary",
     "CarliniWagner": "vqexp.attacks.library",
     "DeepFool": "vqexp.attacks.library",
+    "Foolbox": "vqexp.attacks.foolbox",
     "MIFGSM": "vqexp.attacks.library",
+    "TorchAttacks": "vqexp.attacks.torchattacks",
 }
 
 __all__ = [

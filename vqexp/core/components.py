@@ -175,7 +175,8 @@ def own_choices(overrides: Sequence[str]) -> list[str]:
     `defense._target_=mine.D defense.std=0.2` becomes `defense._target_=mine.D ++defense.std=0.2
     defense=own`, and `training.objective._target_=mine.O` becomes `~training.objective
     ++training.objective._target_=mine.O`: the settings of the choice that it replaces do not reach it.
-    `metric=[accuracy,gradients]` becomes `metric=accuracy +metric@metrics.gradients=gradients`.
+    `metric=[accuracy,gradients]` becomes `metric=accuracy +metric@metrics.gradients=gradients`, and
+    `attack.settings.steps=5` becomes `++attack.settings.steps=5`.
     """
     overrides = [each for text in overrides for each in _single_metrics(text)]
     targets = [text.lstrip("+").partition("._target_=")[0] for text in overrides if "._target_=" in text]
@@ -192,6 +193,7 @@ def own_choices(overrides: Sequence[str]) -> list[str]:
         gone = [path for path in removed if text.lstrip("+").startswith(f"{path}.")]
         found += [f"~{path}" for path in gone if f"~{path}" not in found]
         is_setting = text.startswith(roots) and text.partition("._target_=")[0] not in groups
+        is_setting |= text.startswith("attack.settings.")  # of another library's class
         found.append(f"++{text}" if is_setting else text)
     return [*found, *(f"{name}=own" for name in groups)]
 
