@@ -47,7 +47,7 @@ class Named(Attack):
         self.needs_gradient = not name.endswith(self.WITHOUT_GRADIENT)
         self.takes = [
             parameter.name
-            for parameter in list(inspect.signature(self.kind.__init__).parameters.values())[1:]
+            for parameter in inspect.signature(self.kind).parameters.values()
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         ]
         own = [setting for setting in self.takes if setting not in self.OURS]

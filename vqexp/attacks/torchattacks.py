@@ -43,7 +43,7 @@ class TorchAttacks(Named):
         """The library's object; it prints that the view has no parameters to tell the device from."""
         ours = {"norm": NORM_NAMES[self.norm], "seed": seed, "n_classes": classes}
         ours |= {name: self.eps for name in RADII}
-        defaults = inspect.signature(self.kind.__init__).parameters
+        defaults = inspect.signature(self.kind).parameters
         if "alpha" in defaults and "eps" in defaults:
             ours["alpha"] = self.eps * defaults["alpha"].default / defaults["eps"].default
         settings = {**{name: value for name, value in ours.items() if name in self.takes}, **self.settings}
