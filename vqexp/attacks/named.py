@@ -110,8 +110,9 @@ class Named(Attack):
 
 
 class InBox(Watched):
-    """Some attacks also ask beside [0, 1]: they get the answer for the nearest image."""
+    """Some attacks also ask beside [0, 1]: they get the answer, and the gradient, at the nearest image."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes)."""
-        return super().forward(images.clamp(0, 1))
+        beside = images.detach()
+        return super().forward(images + (beside.clamp(0, 1) - beside))
