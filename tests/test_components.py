@@ -345,11 +345,12 @@ def test_the_code_of_every_kind_of_component_is_in_its_key(own, config, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path])
     (group, name), found = own.split("="), []
+    digits = ["dataset.name=digits", "dataset.shape=[1,8,8]", "dataset.num_classes=10"]
     settings = ["metric.runs=2", "metric.select_runs=1", "metric.vote=2", "metric.all=2"]
     for number in (1, 1, 2):
         (tmp_path / "kinds.py").write_text(OWN.replace("NUMBER = 1", f"NUMBER = {number}"))
         sys.modules.pop("kinds", None)
-        more = settings if group == "metric" else []
+        more = {"metric": settings, "dataset": digits}.get(group, [])
         stages = Stages(prepare(config(f"{group}._target_=kinds.{name}", *more)))
         found.append((KEYS[own](stages), record_key(stages)))
     assert found[0] == found[1]

@@ -224,11 +224,12 @@ def two_classes(tmp_path):
             to_pil_image(image).save(folder / f"{i}.png")
     return (
         "scale=smoke",
-        "dataset._target_=vqexp.data.ImageFiles",
+        "dataset=files",
+        "preset=vq/digits",
         "dataset.name=two",
         "dataset.shape=[1,8,12]",
         "dataset.num_classes=2",
-        f"+dataset.root={tmp_path / 'data'}",
+        f"dataset.root={tmp_path / 'data'}",
         "training.epochs=60",
         "classifier.width=4",
     )

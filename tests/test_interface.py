@@ -143,9 +143,10 @@ def test_l2_balls(digits):
 def test_images_and_labels_come_as_tensors_or_batches(digits):
     images, labels = digits
     given = gathered(images, labels)
-    loaded = gathered(DataLoader(TensorDataset(images.double(), labels), batch_size=7), None)
-    assert torch.equal(given[0], loaded[0])
-    assert torch.equal(given[1], loaded[1])
+    dataset = TensorDataset(images.double(), labels)
+    for loaded in (gathered(DataLoader(dataset, batch_size=7), None), gathered(dataset, None)):
+        assert torch.equal(given[0], loaded[0])
+        assert torch.equal(given[1], loaded[1])
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_images_and_labels_come_as_tensors_or_batches(digits):
         ({"norm": "l1"}, "norm is 'l1'; it must be one of linf, l2"),
         ({"budget": "huge"}, "budget is 'huge'; it must be one of quick, standard, full"),
         ({"model": lambda images: images}, "model is a function"),
-        ({"images": 3}, "images are of type int; they must be a tensor or a DataLoader"),
+        ({"images": 3}, "images are of type int; they must be a tensor, a DataLoader or a dataset"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(change, message):

@@ -18,7 +18,7 @@ from vqexp.core.errors import ConfigError, one_line, require
 
 # What says where and how to compute but not what: no part of any key.
 EXECUTION = frozenset({"root", "download", "memory_limit", "backend", "cost"})
-OWN = ("defense", "classifier", "training", "adversary", "attack", "metric", "logger")
+OWN = ("dataset", "defense", "classifier", "training", "adversary", "attack", "metric", "logger")
 NONE = inspect.Parameter.empty
 logging.getLogger("hydra.utils").disabled = True  # what cannot be imported is told by our own error
 

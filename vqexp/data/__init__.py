@@ -6,6 +6,8 @@ from vqexp.data.fetch import fetch
 from vqexp.data.files import ImageFiles
 from vqexp.data.images import Images
 from vqexp.data.in_memory import InMemory
+from vqexp.data.npz import Npz
 from vqexp.data.split import Split
+from vqexp.data.torch_dataset import TorchDataset
 
-__all__ = ["Dataset", "Digits", "ImageFiles", "Images", "InMemory", "Split", "fetch"]
+__all__ = ["Dataset", "Digits", "ImageFiles", "Images", "InMemory", "Npz", "Split", "TorchDataset", "fetch"]

@@ -100,6 +100,15 @@ class Dataset(ABC):
         return labels
 
 
+def undeclared(name: str, shape: Sequence[int], labels: Tensor) -> ConfigError:
+    """What a data set says whose `shape` or `num_classes` is not set: those of its test images."""
+    sizes, highest = ",".join(map(str, shape)), int(labels.max())
+    return ConfigError(
+        f"{name} has images of shape {tuple(shape)} and labels {int(labels.min())} to {highest}; "
+        f"set 'dataset.shape=[{sizes}]' dataset.num_classes={max(highest + 1, 2)}"
+    )
+
+
 def whole(what: str, value: Any, least: int, otherwise: str = "") -> int:
     """`value` as an int of at least `least`."""
     valid = isinstance(value, int) and not isinstance(value, bool) and value >= least

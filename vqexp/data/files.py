@@ -14,6 +14,8 @@ from vqexp.data.published import PUBLISHED, is_there, published
 from vqexp.data.shards import find_parquet
 from vqexp.data.split import Split
 
+SHIPPED = (*PUBLISHED, "imagenet")  # those that have a config of their own
+
 
 class ImageFiles(Dataset):
     """A data set under `<root>`. For a split, the first of these that exists is read:
@@ -100,7 +102,8 @@ class ImageFiles(Dataset):
         raise MissingError(f"{self.name}'s {split} images are not under {root}: {self._help(split)}")
 
     def _help(self, split: str) -> str:
-        command = f"python run.py dataset={self.name}"
+        chosen = self.name if self.name in SHIPPED else f"files dataset.name={self.name}"
+        command = f"python run.py dataset={chosen}"
         files = [f"DIR/{self.name}/{file}" for file in self._names(split)]
         offline = f"`VQEXP_DATA=DIR {command}` reads {' or '.join(f'{file}.parquet' for file in files)}"
         if self.name in PUBLISHED:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from vqexp.audits.probe import probe
 from vqexp.classifiers import LogProbabilities
@@ -23,6 +24,7 @@ from vqexp.core.random_module import name_of
 from vqexp.defenses import Defended, Defense, adapted, defend
 from vqexp.reports.spec.settings import to_overrides
 
+BATCH = 100  # images read at once of a torch dataset
 LOOKED_AT = 16  # images, when a model is measured
 MOST_BYTES = 4 * 2**30  # of images in memory
 NORMS = ("linf", "l2")
@@ -108,12 +110,14 @@ def subject(
 def gathered(images: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
     """Returns images (N, C, H, W) float32 in [0, 1] and labels (N,) int64, on the CPU.
 
-    images: such a tensor, or whatever gives batches (images, labels), such as a DataLoader, which is read to
-    its end. Raises `ConfigError` for what is neither, or for more than 4 GiB.
+    images: such a tensor, a torch dataset, or whatever gives batches (images, labels), such as a DataLoader;
+    both are read to their end. Raises `ConfigError` for what is neither, or for more than 4 GiB.
     """
+    if isinstance(images, Dataset) and hasattr(images, "__len__"):
+        images = DataLoader(images, batch_size=BATCH)
     if not isinstance(images, Tensor):
         kind = f"images are of type {type(images).__name__}"
-        require(isinstance(images, Iterable), f"{kind}; they must be a tensor or a DataLoader")
+        require(isinstance(images, Iterable), f"{kind}; they must be a tensor, a DataLoader or a dataset")
         require(labels is None, f"{kind}, which gives labels itself; leave labels out")
         batches, size = [], 0
         for batch in images:

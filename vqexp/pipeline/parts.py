@@ -1,16 +1,19 @@
 """The component of each group of a run: a target that is not ours is offered what the run knows."""
 
+import inspect
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from vqexp.core.components import Component, component, is_ours
+from vqexp.core.components import Component, component, is_ours, target_of
 from vqexp.core.config import CONF
 from vqexp.core.errors import require
+from vqexp.data import Dataset
 
 BATCH = 100  # images a chunk, for an attack that is not ours
+AROUND_IMAGES = ("name", "shape", "num_classes", "seed", "n", "train_n")  # settings of every dataset of ours
 NETWORK = ("mean", "std", "checkpoint")  # settings of a classifier around its network
 
 
@@ -27,6 +30,8 @@ def group_component(name: str, config: Mapping[str, Any]) -> Component:
     settings, preset = config[name], config["preset"]
     require(isinstance(settings, Mapping), f"{name} is {settings!r}; choose one with {name}=NAME")
     offered: dict[str, Any] = {}
+    if name == "dataset":
+        settings = _dataset(settings)
     if name == "attack" and not is_ours(settings.get("_target_")):
         norm = settings.get("norm", "linf")
         radius = preset.get("eps_l2" if norm == "l2" else "eps")
@@ -39,6 +44,17 @@ def group_component(name: str, config: Mapping[str, Any]) -> Component:
         offered = dict(preset.get("standard", {}))
     known = _of_datasets() if name == "dataset" else ()
     return component(name, settings, offered=offered, known=known)
+
+
+def _dataset(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of a torch dataset as those of the `TorchDataset` around it; others as they are."""
+    target, factory = settings.get("_target_"), target_of("dataset", settings)
+    if is_ours(target) or (inspect.isclass(factory) and issubclass(factory, Dataset)):
+        return settings
+    around = {name: value for name, value in settings.items() if name in AROUND_IMAGES}
+    around["name"] = around.get("name") or str(target).rsplit(".", 1)[-1]
+    source = {name: value for name, value in settings.items() if name not in AROUND_IMAGES}
+    return {"_target_": "vqexp.data.TorchDataset", **around, "source": source}
 
 
 @cache

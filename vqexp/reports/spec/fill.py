@@ -19,7 +19,7 @@ from vqexp.reports.spec.settings import from_overrides, group_of, to_overrides
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "training")
 # what of a dataset is the images
-IMAGES = ("_target_", "name", "shape", "num_classes", "resize", "crop", "interpolation")
+IMAGES = ("_target_", "name", "path", "source", "shape", "num_classes", "resize", "crop", "interpolation")
 # what may differ: how many, in which order, and where
 FREE = {
     "adversary": {"classifier", "training", "seed"},  # a surrogate, which is an f of its own
