@@ -151,8 +151,9 @@ def test_normalized_refuses(settings, reason):
 
 
 CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "classifier").glob("*.yaml"))
-# RobustBench's need weights (tests/test_tables.py), one of your own a target, a library's a name
-CONFIGS = [path for path in CONFIGS if path.stem not in ("own", "robustbench", "timm", "torchvision")]
+# RobustBench's need weights (tests/test_tables.py), one of your own a target, a library's a name or a folder
+ELSEWHERE = ("huggingface", "own", "robustbench", "timm", "torchvision")
+CONFIGS = [path for path in CONFIGS if path.stem not in ELSEWHERE]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -1,12 +1,13 @@
 """Loggers."""
 
 import csv
+import sys
 
 import pytest
 import wandb
 
-from vqexp.core.errors import ConfigError, WorkError
-from vqexp.loggers import CSV, NoLogger, WandB
+from vqexp.core.errors import ConfigError, MissingError, WorkError
+from vqexp.loggers import CSV, NoLogger, TensorBoard, WandB
 
 
 def use(logger, directory, group=None) -> None:
@@ -30,6 +31,30 @@ def test_csv(tmp_path):
     rows = [tuple(row.values()) for row in csv.DictReader(first.read_text().splitlines())]
     assert rows == [("1", "train_loss", "0.5"), ("", "robust_accuracy", "0.25")]
     assert second.read_text() == first.read_text()
+
+
+def test_tensorboard(tmp_path, capsys):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for _ in range(2):
+        use(TensorBoard(), tmp_path, group="sweep")
+    folders = [tmp_path / "tensorboard" / "sweep" / name for name in ("run", "run-2")]
+    assert f"in {folders[0]}: `tensorboard --logdir {tmp_path / 'tensorboard'}`" in capsys.readouterr().err
+    for folder in folders:
+        events = EventAccumulator(str(folder)).Reload()
+        found = {
+            name: [(each.step, each.value) for each in events.Scalars(name)] for name in events.scalars.Keys()
+        }
+        assert found == {"train_loss": [(1, 0.5)], "final/robust_accuracy": [(0, 0.25)]}
+        (text,) = events.Tensors("config/text_summary")
+        assert b'"eps": 0.03' in text.tensor_proto.string_val[0]
+
+
+def test_tensorboard_is_an_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingError, match=r"pip install 'vqexp\[tensorboard\]'"):
+        TensorBoard()
 
 
 def test_csv_that_cannot_be_written(tmp_path):

@@ -1,6 +1,7 @@
 """Base classifiers f: images (N, C, H, W) in [0, 1] to logits (N, num_classes)."""
 
 from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
+from vqexp.classifiers.huggingface import HuggingFace
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50, torchvision
 from vqexp.classifiers.in_memory import LogProbabilities, in_memory
 from vqexp.classifiers.normalize import Normalized, normalized
@@ -17,6 +18,7 @@ from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 __all__ = [
     "PRECISIONS",
     "BFloat16",
+    "HuggingFace",
     "LogProbabilities",
     "Normalized",
     "STNCifar",

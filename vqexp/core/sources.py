@@ -16,7 +16,7 @@ from typing import Any
 
 from vqexp.core.components import Component, distribution, is_ours
 from vqexp.core.errors import ConfigError
-from vqexp.core.files import sha256_of_file
+from vqexp.core.files import file_error, hash_files, sha256_of_file
 from vqexp.core.keys import key_of
 
 # module name -> (hash of its file when it was first met, the object that was asked for then)
@@ -29,10 +29,15 @@ def source_of(component: Component) -> dict[str, Any]:
     source: a hash of its module's file, of its bases' and of every module of the user's own that these
     import. packages: name and version, where it, or a base of it, is installed. version: what the user set.
     files: hashes of the files that its settings name. parts: the same of the components among its settings,
-    with the `VERSION` of those that are the library's. Raises `ConfigError` for a module without source.
+    with the `VERSION` of those that are the library's.
+
+    A class of the library's that reads folders names their settings in `FOLDERS`: it has `files` too. Raises
+    `ConfigError` for a module without source.
     """
     parts = {name: found for name, part in component.parts.items() if (found := _part(part))}
-    told = {"parts": parts} if parts else {}
+    told: dict[str, Any] = {"parts": parts} if parts else {}
+    if folders := getattr(component.factory, "FOLDERS", ()):
+        told["files"] = {name: _hash_of_folder(component.arguments[name]) for name in folders}
     if is_ours(component.settings["_target_"]):
         return told
     group, found = component.group, {}
@@ -49,6 +54,16 @@ def source_of(component: Component) -> dict[str, Any]:
         if isinstance(value, str) and Path(value).is_file()
     }
     return {**found, **({"files": files} if files else {}), **told}
+
+
+def _hash_of_folder(folder: str) -> str:
+    """A hash of the names and contents of the files in a folder, not of those in folders below it."""
+    path = Path(folder).expanduser()
+    try:
+        files = sorted(entry for entry in path.iterdir() if entry.is_file())
+    except OSError as error:
+        raise file_error(path, error) from None
+    return key_of([file.name for file in files], hash_files(str(path), files))
 
 
 def _part(component: Component) -> dict[str, Any]:
