@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vqexp.core.draws import Draw, repeated
 from vqexp.core.inputs import check_logits
+from vqexp.core.progress import asked
 from vqexp.core.random_module import call, is_random
 
 # (logits (N, classes), labels (N,), or whatever there is of each image (N, ...)) -> one term an image (N,)
@@ -47,6 +48,7 @@ class View(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes): what attacks of other libraries take."""
+        asked()
         logits = self.model(images)
         check_logits(logits, len(images))
         return logits
@@ -107,6 +109,7 @@ class RandomView(View):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of one draw, or the log of the mean softmax over `samples` draws."""
+        asked()
         numbers = self._numbers()
         group = max(1, self._at_once(images) // self.samples)
         rows = self._rows(len(images))

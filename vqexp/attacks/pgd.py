@@ -21,6 +21,7 @@ from vqexp.attacks.base import (
 from vqexp.attacks.losses import LOSSES, capped, check_classes, margin_loss
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import check_number, one_of, require
+from vqexp.core.progress import stepwise
 from vqexp.defenses import Defense
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -99,11 +100,11 @@ class PGD(Attack):
         # after which steps a point is kept
         kept = {round(self.steps * (i + 1) / self.keep) for i in range(self.keep)}
         candidates, climbed = [], capped(loss, self.confidence)
-        for restart in range(self.restarts):
+        for restart in stepwise(range(self.restarts)):
             if restart:
                 view.restart()
             point = self._start(images, randomness) if self.random_start else images
-            for step in range(self.steps):
+            for step in stepwise(range(self.steps)):
                 gradient, _ = input_gradient(view, point, labels, climbed)
                 size = self.step_size * self.schedule(step / self.steps)
                 point = project(point + size * self._direction(gradient), images, self.eps, self.norm)

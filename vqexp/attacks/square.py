@@ -11,6 +11,7 @@ from vqexp.attacks.base import Adversarial, Attack, keep_higher, project
 from vqexp.attacks.losses import margin_loss
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import check_number, require
+from vqexp.core.progress import stepwise
 
 AHEAD = 64  # queries whose chances are drawn at once
 # Queries, out of 10,000, after which the share of changed pixels halves; from the authors' code.
@@ -47,7 +48,7 @@ class Square(Attack):
         """The accepted points, with their `loss` (N,)."""
         N, C, H, W = images.shape
         best, best_loss = images, torch.full((N,), -torch.inf, device=images.device)
-        for query in range(self.queries):
+        for query in stepwise(range(self.queries)):
             if query == 0:  # vertical stripes
                 point = images + self.eps * randomness.signs(C, 1, W).to(images)
             else:

@@ -11,6 +11,7 @@ from vqexp.attacks.losses import margin_loss, targeted_margin
 from vqexp.attacks.pgd import PGD, best_of
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import check_number
+from vqexp.core.progress import stepwise
 
 
 class TargetedPGD(PGD):
@@ -32,7 +33,7 @@ class TargetedPGD(PGD):
             others = view(images).scatter(1, labels.unsqueeze(1), -torch.inf)
         nearest = others.topk(min(self.targets, others.shape[1] - 1), dim=1).indices
         candidates = []
-        for target in nearest.T:
+        for target in stepwise(nearest.T.unbind()):
             both = torch.stack([labels, target], 1)
             candidates += self.walks(view, images, both, targeted_margin, randomness)
         return best_of(view, candidates, labels, margin_loss)

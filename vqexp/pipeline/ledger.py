@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from vqexp.core.progress import progress_bar
 from vqexp.core.store import Artifact, Job, Store
@@ -36,13 +38,18 @@ class Ledger:
         """
         parts: dict[int, Artifact] = {}
         done, total, start = 0, 0.0, time.monotonic()
-        with progress_bar(title, sum(rows.stop - rows.start for rows in chunks)) as bar:
-            for index, artifact in self.store.fetch_all(jobs):
+        sizes = [rows.stop - rows.start for rows in chunks]
+        with progress_bar(title, sum(sizes)) as bar:
+            shown = [
+                replace(job, compute=partial(bar.during, size, job.compute))
+                for job, size in zip(jobs, sizes, strict=True)
+            ]
+            for index, artifact in self.store.fetch_all(shown):
                 parts[index] = artifact
                 if leave is not None:
                     del artifact.tensors[leave]
                 self._note(jobs[index], artifact)
-                size = chunks[index].stop - chunks[index].start
+                size = sizes[index]
                 done += size
                 figures = {}
                 if accuracy is not None:
@@ -51,7 +58,8 @@ class Ledger:
                 if draws is not None:
                     speed = done / (time.monotonic() - start)
                     figures |= {"images/s": speed, "draws/s": speed * draws}
-                bar.advance(size, **figures)
+                move = bar.advance if bar.piece else bar.skip
+                move(size, **figures)
         return [parts[index] for index in range(len(jobs))]
 
     def _note(self, job: Job, artifact: Artifact) -> None:

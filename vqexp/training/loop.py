@@ -66,7 +66,7 @@ def fit(
     before = time.monotonic() - result["seconds"]
     train = train.on(device)
     with progress_bar("training", recipe.epochs * batches) as bar:
-        bar.advance(result["epochs"] * batches)
+        bar.skip(result["epochs"] * batches)
         for epoch in range(result["epochs"], recipe.epochs):
             model.train()
             running = _Running(epoch, batches, bar, device)
