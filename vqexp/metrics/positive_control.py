@@ -20,6 +20,7 @@ from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.estimate import proportion
 from vqexp.core.keys import seed_of
 from vqexp.core.modes import freeze
+from vqexp.core.progress import stepwise
 from vqexp.core.random_module import call
 from vqexp.core.reductions import mean
 from vqexp.metrics.readout import Features, Readout, last_linear, separating
@@ -77,7 +78,10 @@ class PositiveControl(Metric):
     def _of_chunk(self, stages: Stages) -> Callable[[int], dict[str, Tensor]]:
         def compute(index: int) -> dict[str, Tensor]:
             images, ids = stages.inputs(index, False), stages.images.ids[stages.chunks[index]]
-            each = [self._of_image(stages, images[i : i + 1], ids[i : i + 1]) for i in range(len(images))]
+            each = [
+                self._of_image(stages, images[i : i + 1], ids[i : i + 1])
+                for i in stepwise(range(len(images)))
+            ]
             names = ("found", "by_chance", "usable")
             return {name: torch.tensor([found[name] for found in each]) for name in names}
 

@@ -39,7 +39,7 @@ class Running:
         minutes, rest = divmod(round(seconds), 60)
         parts = [
             f"row {place:<8}",
-            f"{label:<34}",
+            f"{label:<34.34}",
             f"{adversary:<9}",
             f"{_found(record):<18}",
             f"{minutes}:{rest:02}",
