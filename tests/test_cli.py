@@ -49,6 +49,9 @@ BAD = {
     "precision=half": "float32, bfloat16",
     "seed=-1": "seed is -1",
     "attack=[": "attack",
+    "attack=foolbox": "attack.name is not set; add attack.name=VALUE",
+    "dataset=files": "dataset.shape is not set; add dataset.shape=VALUE",
+    "dataset=own": "dataset._target_ is not set",
 }
 
 

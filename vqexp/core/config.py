@@ -76,6 +76,10 @@ def config_message(error: BaseException) -> str:
         node: Any = getattr(error.__cause__, "parent_node", None) or {}
         exists = ", ".join(sorted(str(name) for name in node if name not in ("_target_", "hydra")))
         return f"{unknown.group(1)} is no setting; there is {exists or '(see --cfg job)'}"
+    unset = re.search(r"Missing mandatory value: (\S+)\s+full_key: (\S+)", text)
+    if unset:
+        name = unset[1] if "." in unset[1] else unset[2]  # of an interpolation, what it leads to
+        return f"{name} is not set; add {name}=VALUE"
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as name=value: {_line(error)}"
     return _line(error)
