@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from vqexp.core.errors import ConfigError, MissingError, one_line, require
 from vqexp.core.inputs import SLACK
@@ -129,7 +129,8 @@ def _pixels(image: Any, where: str, shape: tuple[int, ...] | None) -> Tensor:
     if isinstance(image, Image.Image):
         require(image.mode in EIGHT_BITS, f"{where}: Pillow's mode {image.mode} is not of 8 bits")
         channels = shape[0] if shape else len(image.getbands())
-        image = pil_to_tensor(image.convert(MODES.get(channels, "RGB")))
+        values = np.atleast_3d(np.array(image.convert(MODES.get(channels, "RGB"))))
+        image = torch.from_numpy(values).permute(2, 0, 1)
     kind = type(image).__name__
     require(isinstance(image, Tensor), f"{where}: a {kind}; it must be a tensor or a Pillow image")
     found = tuple(image.shape)
