@@ -36,7 +36,8 @@ def source_of(component: Component) -> dict[str, Any]:
     """
     parts = {name: found for name, part in component.parts.items() if (found := _part(part))}
     told: dict[str, Any] = {"parts": parts} if parts else {}
-    if folders := getattr(component.factory, "FOLDERS", ()):
+    folders = [name for name in getattr(component.factory, "FOLDERS", ()) if name in component.arguments]
+    if folders:
         told["files"] = {name: _hash_of_folder(component.arguments[name]) for name in folders}
     if is_ours(component.settings["_target_"]):
         return told
