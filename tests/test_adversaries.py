@@ -423,7 +423,7 @@ def test_the_surrogate_is_by_default_f_trained_with_another_seed(config):
 
 
 def test_a_surrogate_that_has_not_learned_is_no_attacker(config):
-    stages = Stages(prepare(config("adversary=transfer")))
+    stages = Stages(prepare(config("adversary=transfer", "attack.eps=0.123")))  # not in the store yet
     for weights in stages.seen.classifier.parameters():
         weights.data.zero_()  # as a training that collapsed leaves it: no gradient anywhere
     with pytest.raises(WorkError, match=r"surrogate's gradient is zero on every image"):

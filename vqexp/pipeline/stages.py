@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.adversaries.view import View, view_of
+from vqexp.attacks.losses import ce
 from vqexp.classifiers import BFloat16
 from vqexp.core.errors import WorkError
 from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.keys import key_of, seed_of
-from vqexp.core.modes import freeze
+from vqexp.core.modes import evaluating, freeze
 from vqexp.core.random_module import is_random
 from vqexp.core.reductions import blocks, outcomes, votes
 from vqexp.core.sampling import Sampler
@@ -101,6 +102,8 @@ class Stages(Foundation):
         images, ids = self.images.pixels(rows).to(experiment.device), self.images.ids[rows]
         labels = self.images.labels[rows].to(experiment.device)
         seed = seed_of(experiment.seed, experiment.config["attack"]["_target_"])
+        if experiment.surrogate is not None:
+            self._check_surrogate(images, labels)
         with generators_kept():
             seed_generators(seed_of(seed, ids.tolist()))  # an attack that is not ours may draw from them
             found = experiment.attack.run(self.view, images, labels, seed, ids)
@@ -109,13 +112,18 @@ class Stages(Foundation):
             with torch.no_grad():
                 fooled = self.view(found.images).argmax(1) != labels
         changed = (found.images != images).flatten(1).any(1)
-        if experiment.surrogate is not None and experiment.attack.eps and not changed.any():
-            raise WorkError(
-                "the surrogate's gradient is zero on every image, so nothing would be attacked: its training has "
-                "collapsed, perhaps; lower adversary.training.lr, or choose another training@adversary.training"
-            )
         tensors = {"images": found.images, "perturbed": changed, "fooled": fooled, **found.tensors}
         return Artifact(tensors, found.facts)
+
+    def _check_surrogate(self, images: Tensor, labels: Tensor) -> None:
+        """Raise `WorkError` for one that nothing can be attacked through: its gradient is zero everywhere."""
+        with evaluating(self.view):
+            gradient, _ = self.view.gradient(images, labels, ce)
+        if not gradient.any():
+            raise WorkError(
+                "the surrogate's gradient is zero on every image, so nothing would be attacked: has its "
+                "training collapsed? Lower adversary.training.lr, or choose another training"
+            )
 
     def _best(self, candidates: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
         """Of candidates (M, N, C, H, W) the one with the lowest mean margin over draws, image by image.
