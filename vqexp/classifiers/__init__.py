@@ -1,6 +1,7 @@
 """Base classifiers f: images (N, C, H, W) in [0, 1] to logits (N, num_classes)."""
 
 from vqexp.classifiers.checkpoint import load_checkpoint, save_checkpoint
+from vqexp.classifiers.convex import convex
 from vqexp.classifiers.huggingface import HuggingFace
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50, torchvision
 from vqexp.classifiers.in_memory import LogProbabilities, in_memory
@@ -23,6 +24,7 @@ __all__ = [
     "Normalized",
     "STNCifar",
     "WideResNet",
+    "convex",
     "efficientnet_v2_s",
     "in_memory",
     "load_checkpoint",

@@ -4,9 +4,14 @@ from vqexp.core.draws import Draw
 from vqexp.core.random_module import RandomModule
 from vqexp.defenses.base import Defended, Defense, NoDefense, defend
 from vqexp.defenses.classic.contrast import Contrast
+from vqexp.defenses.classic.crops import RandomCrops
+from vqexp.defenses.classic.kwta import KWTA
 from vqexp.defenses.classic.masked import Detached, Saturated
+from vqexp.defenses.classic.pruning import ActivationPruning
 from vqexp.defenses.classic.resize_pad import ResizePad
 from vqexp.defenses.classic.squeeze import JPEG, BitDepth, Median
+from vqexp.defenses.classic.thermometer import Thermometer
+from vqexp.defenses.classic.transformations import Transformations
 from vqexp.defenses.foreign import Foreign, ForeignModel, adapted
 from vqexp.defenses.in_memory import RandomByItself, in_memory
 from vqexp.defenses.noise import AdditiveNoise
@@ -21,9 +26,11 @@ from vqexp.defenses.weights.rpf import RPF
 __all__ = [
     "CTRW",
     "JPEG",
+    "KWTA",
     "PRD",
     "RNA",
     "RPF",
+    "ActivationPruning",
     "AdditiveNoise",
     "BitDepth",
     "Contrast",
@@ -37,11 +44,14 @@ __all__ = [
     "NoDefense",
     "RandDisc",
     "RandomByItself",
+    "RandomCrops",
     "RandomLayer",
     "RandomModule",
     "ResizePad",
     "Saturated",
     "SwRD",
+    "Thermometer",
+    "Transformations",
     "VectorQuantizer",
     "adapted",
     "defend",

@@ -1,13 +1,12 @@
 """`vqexp.audit`: the audit of a model that exists as an object, by the code behind `-m table=audit`."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from vqexp.core.components import own_choices
@@ -16,10 +15,9 @@ from vqexp.core.errors import one_of
 from vqexp.core.text import size_of
 from vqexp.interface.report import AuditReport
 from vqexp.interface.subject import subject
-from vqexp.reports.spec.rows import with_settings
-from vqexp.reports.spec.settings import from_overrides, group_of
 from vqexp.reports.spec.table import AUDIT
 from vqexp.reports.sweep.audit import AuditSweep
+from vqexp.reports.sweep.composer import composer
 from vqexp.reports.sweep.one import run_one
 
 BUDGETS = {"quick": "quick", "standard": "cpu", "full": "paper"}  # -> scale
@@ -60,32 +58,12 @@ def audit(
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         base = compose("config", overrides=shared)
-        sweep = AuditSweep(base, OverridesParser.create().parse_overrides(shared), _composer(base, shared))
+        sweep = AuditSweep(base, OverridesParser.create().parse_overrides(shared), composer(base, shared))
         result = sweep.result(_run(sweep, told, kept=store is not None))
     radius = size_of(eps) if norm == "linf" else f"{eps:g}"
     more = f", defense={result.config['defense']['name']}" if defense is not None else ""
     call = f'vqexp.audit(model, images, labels, eps={radius}, norm="{norm}", budget="{budget}"{more})'
     return AuditReport(about.name, call, about.notes, result)
-
-
-def _composer(base: DictConfig, shared: Sequence[str]) -> Callable[[list[str]], DictConfig]:
-    """Returns what makes the config of a job: the row's own overrides on `base`, which has all `shared` ones.
-
-    Those of them that set a value of what a row chooses anew, such as its attack, come after the row's.
-    """
-    plain = OmegaConf.to_container(base)
-    assert isinstance(plain, dict)
-    known = {str(name): value for name, value in plain.items() if name != "table"} | {"table": None}
-
-    def composed(job: list[str]) -> DictConfig:
-        own = from_overrides(text for text in job if text not in shared)
-        if any("@" in name or "+" in name for name in own):  # of a surrogate: Hydra's own syntax
-            return compose("config", overrides=job)
-        chosen = {name for name in own if "." not in name}
-        again = from_overrides(text for text in shared if "." in text and group_of(text) in chosen)
-        return with_settings(known, {**own, **again})
-
-    return composed
 
 
 def _run(sweep: AuditSweep, told: bool, kept: bool) -> list[Path]:

@@ -19,6 +19,7 @@ from vqexp.reports.spec.shape import check_shape
 GRID = {"dataset.n": "${least:${scale.n},${scale.grid.n}}", "metric.runs": "${scale.grid.runs}"}
 QUOTED = "quoted"
 AUDIT = "audit"  # `conf/table/audit.yaml` describes attacks on any defense (vqexp.audits.members)
+CALIBRATION = "calibration"  # `conf/table/calibration.yaml`: audits (vqexp.audits.calibration)
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,9 @@ def read_table(path: Path) -> Table:
 
 
 def all_tables() -> list[Table]:
-    """Returns the tables of `conf/table` without the audit, those of the papers first."""
-    paths = sorted(path for path in (CONF / "table").glob("*.yaml") if path.stem != AUDIT)
+    """Returns the tables of `conf/table` whose cells are single runs, those of the papers first."""
+    others = (AUDIT, CALIBRATION)
+    paths = sorted(path for path in (CONF / "table").glob("*.yaml") if path.stem not in others)
     tables = [read_table(path) for path in paths]
     return sorted(tables, key=_importance)
 

@@ -72,13 +72,17 @@ class AuditSweep(Sweep):
 
     def finish(self, paths: Sequence[Path]) -> None:
         """Print the page and where it is."""
-        result, root = self.result(paths), Path(self.config.store.root)
-        text = audit_page(result, command())
-        key = key_of("audit", sorted(finding.record.key for finding in result.findings.values()))
-        path = root / "pages" / f"audit-{key}.md"
-        write_atomically(path, text.encode())
+        text, path = self.write(self.result(paths), command())
         print(text)
         print(f"page: {path}", flush=True)
+
+    def write(self, result: AuditResult, told: str) -> tuple[str, Path]:
+        """Write the page into the store; returns it and its path. told: the command that it names."""
+        text = audit_page(result, told)
+        key = key_of("audit", sorted(finding.record.key for finding in result.findings.values()))
+        path = Path(self.config.store.root) / "pages" / f"audit-{key}.md"
+        write_atomically(path, text.encode())
+        return text, path
 
 
 def command() -> str:
