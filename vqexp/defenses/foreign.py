@@ -101,6 +101,6 @@ def adapted(module: nn.Module) -> Defense:
     """`module` itself, or as a `Foreign` one. Raises `ConfigError` if a random defense takes no draw."""
     if not isinstance(module, Defense):
         return Foreign(module)
-    takes = module.installs or "draw" in inspect.signature(module.forward).parameters
+    takes = not module.preprocesses or "draw" in inspect.signature(module.forward).parameters
     require(takes or not module.random, f"{module.name} is random; its forward must take (images, draw=None)")
     return module
