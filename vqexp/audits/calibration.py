@@ -76,7 +76,7 @@ def load_calibration(settings: Mapping[str, Any]) -> Calibration:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Calibrated:
     """What an audit said of a subject. Accuracies are fractions, None where they are not known.
 
     autoattack: the worst case over AutoAttack alone; others: over all attacks but AutoAttack. faults: what
@@ -101,12 +101,12 @@ class Judged:
         return asdict(self)
 
 
-def judge_audit(subject: Subject, result: AuditResult) -> Judged:
+def judge_audit(subject: Subject, result: AuditResult) -> Calibrated:
     """Compares an audit's verdict with the truth."""
     found = standing(result)
     word = verdict_of(found).word
     autoattack, others = (_worst(result, with_reference=each) for each in (True, False))
-    return Judged(
+    return Calibrated(
         subject.label,
         subject.truth,
         word,

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vqexp.audits.calibration import EXPECTED, Judged
+from vqexp.audits.calibration import EXPECTED, Calibrated
 from vqexp.audits.verdict import RULES
 from vqexp.core.atomic import write_atomically
 
 FOLDER = "calibration"  # of a store
 FILE = "calibration.json"  # of a report
+COMMAND = "VQEXP_DATA=DIR VQEXP_CHECKPOINTS=WEIGHTS python run.py -m table=calibration"
 TEXT = (
     "Defenses whose robustness is known, audited like any other. A broken one must be called BROKEN and fall "
     "below 5 %; a sound one must be called NO BREAK FOUND without any sign of gradient masking, and the "
@@ -20,15 +21,19 @@ TEXT = (
 )
 
 
-def calibration_page(judged: Sequence[Judged], command: str) -> str:
+def calibration_page(judged: Sequence[Calibrated], command: str) -> str:
     """Returns the page in Markdown. command: what ran the audits."""
-    wrong = sum(bool(each.faults) for each in judged)
-    verdict = f"{len(judged) - wrong} of {len(judged)} audits say what is known"
-    lines = ["# Calibration of the audit", "", f"**{verdict}**", "", TEXT, "", f"    {command}", ""]
-    return "\n".join([*lines, *matrix(judged), "", *table(judged), ""])
+    return "\n".join(["# Calibration of the audit", "", *section(judged, command), ""])
 
 
-def matrix(judged: Sequence[Judged]) -> list[str]:
+def section(judged: Sequence[Calibrated], command: str) -> list[str]:
+    """Returns how many audits are right, the command, the confusion matrix and a line for each audit."""
+    right = sum(not each.faults for each in judged)
+    lines = [f"**{right} of {len(judged)} audits say what is known.**", "", TEXT, "", f"    {command}", ""]
+    return [*lines, *matrix(judged), "", *table(judged)]
+
+
+def matrix(judged: Sequence[Calibrated]) -> list[str]:
     """Returns the confusion matrix: how many audits of each truth came to each verdict."""
     counts = Counter((each.truth, _word(each.verdict)) for each in judged)
     words = [word for word in RULES if any(count[1] == word for count in counts) or word in EXPECTED.values()]
@@ -36,7 +41,7 @@ def matrix(judged: Sequence[Judged]) -> list[str]:
     return lines + [_row([truth, *(str(counts[truth, word]) for word in words)]) for truth in EXPECTED]
 
 
-def table(judged: Sequence[Judged]) -> list[str]:
+def table(judged: Sequence[Calibrated]) -> list[str]:
     """Returns a line for each audit, accuracies in percent; what it got wrong is in bold."""
     lines = [
         _row(["defense", "known to be", "verdict", "no attack", "worst case", "95 %", "AutoAttack"])
@@ -62,7 +67,7 @@ def table(judged: Sequence[Judged]) -> list[str]:
     return lines
 
 
-def keep(judged: Iterable[Judged], root: Path) -> None:
+def keep(judged: Iterable[Calibrated], root: Path) -> None:
     """Keeps each in the store `root`, unless what is there is of more images; no smoke runs."""
     for each in judged:
         path = root / FOLDER / f"{re.sub('[^a-z0-9]+', '-', each.label.lower())}.json"
@@ -71,25 +76,25 @@ def keep(judged: Iterable[Judged], root: Path) -> None:
             write_atomically(path, to_json([each]).encode())
 
 
-def kept(root: Path, folder: Path) -> list[Judged]:
+def kept(root: Path, folder: Path) -> list[Calibrated]:
     """Returns what the store `root` and an earlier report in `folder` have; of two that of more images."""
     paths = [path for path in (folder / FILE, *sorted((root / FOLDER).glob("*.json"))) if path.exists()]
-    found: dict[str, Judged] = {}
+    found: dict[str, Calibrated] = {}
     for each in (judged for path in paths for judged in _read(path.read_text())):
         if each.label not in found or found[each.label].n <= each.n:
             found[each.label] = each
     return sorted(found.values(), key=lambda each: (each.truth, each.label))
 
 
-def to_json(judged: Sequence[Judged]) -> str:
+def to_json(judged: Sequence[Calibrated]) -> str:
     """Returns the text that `kept` reads."""
     return json.dumps([each.plain() for each in judged], indent=1) + "\n"
 
 
-def _read(text: str) -> list[Judged]:
+def _read(text: str) -> list[Calibrated]:
     found: list[Mapping[str, Any]] = json.loads(text)
     return [
-        Judged(**{**each, "interval": tuple(each["interval"]), "faults": tuple(each["faults"])})
+        Calibrated(**{**each, "interval": tuple(each["interval"]), "faults": tuple(each["faults"])})
         for each in found
     ]
 

@@ -1,7 +1,7 @@
 """The report as one self-contained page, `results/index.html`, from `templates/index.html`."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image
 
+from vqexp.audits.calibration import Calibrated
 from vqexp.core.estimate import Estimate
 from vqexp.core.text import interval, percent, runs, shown
 from vqexp.pipeline.record import Record
@@ -19,6 +20,7 @@ from vqexp.reports.analysis.gather import Place, Section
 from vqexp.reports.analysis.judge import WORDS
 from vqexp.reports.analysis.options import options
 from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_numbers, images
+from vqexp.reports.render import calibration
 from vqexp.reports.render.comparison import difference, outside, reported_text
 from vqexp.reports.render.finding import finding
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
@@ -31,8 +33,15 @@ from vqexp.reports.spec.table import Table
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
-def page(material: Material, audits: Mapping[str, AuditPage], folder: Path) -> str:
-    """Returns `index.html`. audits: by name. folder: where their pictures are."""
+def page(
+    material: Material,
+    audits: Mapping[str, AuditPage],
+    folder: Path,
+    calibrated: Sequence[Calibrated] = (),
+) -> str:
+    """Returns `index.html`. audits: by name. folder: where their pictures are. calibrated: audits of defenses
+    whose robustness is known.
+    """
     claims: dict[str, list[Judged]] = {word: [] for word in WORDS}
     for claim in material.claims:
         claims[claim.measured.word].append(claim)
@@ -56,6 +65,9 @@ def page(material: Material, audits: Mapping[str, AuditPage], folder: Path) -> s
         ),
         audits=[_audit(name, audit, folder) for name, audit in audits.items()],
         protocols=Markup(MARKDOWN.render(protocols(material.tables, audits))),
+        calibration=MARKDOWN.render("\n".join(calibration.section(calibrated, calibration.COMMAND)))
+        if calibrated
+        else "",
         tables=[_table(entry) for entry in material.tables],
         figures=[_figure(drawn) for drawn in material.figures],
     )

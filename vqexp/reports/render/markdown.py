@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vqexp.audits.calibration import Calibrated
 from vqexp.core.config import CONF
 from vqexp.core.text import interval, percent, runs, shown, span
 from vqexp.pipeline.record import Record
@@ -10,6 +11,7 @@ from vqexp.reports.analysis.gather import Place, Section
 from vqexp.reports.analysis.judge import WORDS
 from vqexp.reports.analysis.options import options
 from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_numbers, images
+from vqexp.reports.render import calibration
 from vqexp.reports.render.comparison import difference, outside, reported_text
 from vqexp.reports.render.finding import finding
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
@@ -53,14 +55,25 @@ defenses have two rows, and a theorem applies to something.
 """
 
 
-def page(material: Material, pictures: Sequence[Path], audits: Mapping[str, AuditPage]) -> str:
-    """Returns `README.md`. audits: by name."""
+def page(
+    material: Material,
+    pictures: Sequence[Path],
+    audits: Mapping[str, AuditPage],
+    calibrated: Sequence[Calibrated] = (),
+) -> str:
+    """Returns `README.md`. audits: by name. calibrated: audits of defenses whose robustness is known."""
     said = [claim for claim in material.claims if not claim.ours]
     ours = [claim for claim in material.claims if claim.ours]
     parts = ["# Measured beside reported", "", *finding(audits), HEADER]
     parts += [claims_section("Claims", CLAIMS_HEADER, said)]
     parts += [claims_section("Checks of ours", OURS_HEADER, ours), audits_section(audits)]
     parts += [protocols(material.tables, audits)]
+    if calibrated:
+        parts += [
+            "\n## Calibration of the audit\n",
+            *calibration.section(calibrated, calibration.COMMAND),
+            "",
+        ]
     parts += [table_page(entry) for entry in material.tables]
     parts += [figure_section(drawn) for drawn in material.figures]
     parts += [picture_section(path) for path in pictures]

@@ -14,7 +14,7 @@ from vqexp.core.errors import ConfigError
 from vqexp.core.store import Store
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.classifier import classifier_name
-from vqexp.reports.render import html, latex, markdown
+from vqexp.reports.render import calibration, html, latex, markdown
 from vqexp.reports.render.audit_curves import draw_curves
 from vqexp.reports.render.audit_page import audit_page, command_of
 from vqexp.reports.render.kept import (
@@ -56,8 +56,10 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     if audits:
         texts[AUDITS] = audits_text(audits)
     texts |= {f"audits/{name}.md": audit.text for name, audit in audits.items()}
-    texts["README.md"] = markdown.page(material, pictures, audits)
-    texts["index.html"] = html.page(material, audits, folder / "audits")
+    if calibrated := calibration.kept(Path(store), folder):
+        texts[calibration.FILE] = calibration.to_json(calibrated)
+    texts["README.md"] = markdown.page(material, pictures, audits, calibrated)
+    texts["index.html"] = html.page(material, audits, folder / "audits", calibrated)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, text.encode())
