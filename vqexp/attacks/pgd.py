@@ -89,14 +89,26 @@ class PGD(Attack):
         check_classes(self.loss, num_classes)
 
     def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
-        """The end points; on a fixed view the best of them, with its `loss` (N,)."""
-        candidates = self.walks(view, images, labels, self.loss, randomness)
-        return best_of(view, candidates, labels, self.loss)
+        """The end points; on a fixed view the best of them, with its `loss` (N,).
+
+        `losses` (N, restarts, steps): those met on the way, each on the draws of its step.
+        """
+        losses: list[Tensor] = []
+        candidates = self.walks(view, images, labels, self.loss, randomness, losses)
+        found = best_of(view, candidates, labels, self.loss)
+        found.tensors["losses"] = torch.stack(losses, 1).unflatten(1, (self.restarts, self.steps))
+        return found
 
     def walks(
-        self, view: View, images: Tensor, labels: Tensor, loss: Loss, randomness: Randomness
+        self,
+        view: View,
+        images: Tensor,
+        labels: Tensor,
+        loss: Loss,
+        randomness: Randomness,
+        losses: list[Tensor] | None = None,
     ) -> list[Tensor]:
-        """The points kept of all restarts, the last one of each among them."""
+        """The points kept of all restarts, the last one of each among them. losses: gathers each step's."""
         # after which steps a point is kept
         kept = {round(self.steps * (i + 1) / self.keep) for i in range(self.keep)}
         candidates, climbed = [], capped(loss, self.confidence)
@@ -105,7 +117,9 @@ class PGD(Attack):
                 view.restart()
             point = self._start(images, randomness) if self.random_start else images
             for step in stepwise(range(self.steps)):
-                gradient, _ = input_gradient(view, point, labels, climbed)
+                gradient, terms = input_gradient(view, point, labels, climbed)
+                if losses is not None:
+                    losses.append(terms)
                 size = self.step_size * self.schedule(step / self.steps)
                 point = project(point + size * self._direction(gradient), images, self.eps, self.norm)
                 if step + 1 in kept:

@@ -7,6 +7,8 @@ section 3.1; Carlini et al. 2019; Croce & Hein 2020).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from vqexp.core.estimate import Estimate
 from vqexp.core.text import size_of
 from vqexp.metrics import Member, WorstCase, gap, worst_case
@@ -23,12 +25,16 @@ FEW_ZEROS = 0.01  # images whose gradient may vanish
 
 @dataclass(frozen=True)
 class Finding:
-    """One row of an audit. member, natural: its outcomes on attacked and on clean images, if it has them."""
+    """One row of an audit. member, natural: its outcomes on attacked and on clean images, if it has them.
+
+    losses: those that the attack met on the way, (n, restarts, steps), if it says so.
+    """
 
     kind: str
     record: Record
     member: Member | None
     natural: Member | None
+    losses: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from vqexp.audits.checks import Check, Finding, attack_checks
 from vqexp.audits.members import KINDS, Audit
 from vqexp.audits.sense import senseless
@@ -59,7 +61,8 @@ def read_audit(
     """
     kinds = audit.kinds()
     findings = {
-        label: Finding(kinds[label], record, *members_of(record, store)) for label, record in records.items()
+        label: Finding(kinds[label], record, *members_of(record, store), losses=losses_of(record, store))
+        for label, record in records.items()
     }
     counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
     members = [member for label in counted if (member := findings[label].member)]
@@ -77,15 +80,26 @@ def read_audit(
     )
 
 
-def members_of(record: Record, store: Store) -> list[Member | None]:
+def members_of(record: Record, store: Store) -> tuple[Member | None, Member | None]:
     """Returns the record's outcomes on attacked and on clean images, None where it has none."""
+    counts = _counts(record, store)
+    adversarial, natural = (
+        Member.from_counts(counts, kind) if f"{kind}_report_outcomes" in counts else None
+        for kind in ("adversarial", "natural")
+    )
+    return adversarial, natural
+
+
+def losses_of(record: Record, store: Store) -> Tensor | None:
+    """Returns the losses that the record's attack met, (n, restarts, steps); None if it does not say."""
+    return _counts(record, store).get("attack_losses")
+
+
+def _counts(record: Record, store: Store) -> Mapping[str, Tensor]:
     artifact = store.load("counts", record.key)
     if artifact is None:
         raise WorkError(f"{store.path('counts', record.key)} has gone; run the audit again")
-    return [
-        Member.from_counts(artifact.tensors, kind) if f"{kind}_report_outcomes" in artifact.tensors else None
-        for kind in ("adversarial", "natural")
-    ]
+    return artifact.tensors
 
 
 def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[str, AuditResult]:

@@ -53,6 +53,8 @@ class Accuracy(Metric):
                 estimates[name] = proportion(alone, title=title)
             if adversarial:
                 estimates |= self._attacked(stages, judged)
+                losses = stages.known("losses")
+                counts |= {} if losses is None else {"attack_losses": losses}
         return Measurement(estimates, counts)
 
     def _estimates(

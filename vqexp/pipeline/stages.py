@@ -149,8 +149,8 @@ class Stages(Foundation):
         return artifact.tensors["images"]
 
     def known(self, name: str) -> Tensor | None:
-        """What the attack knows of each image (n,), such as `perturbed`; None if it says nothing of it."""
-        if name not in self.adversarial[0].tensors:
+        """What the attack knows of each image (n, ...), such as `perturbed`; None if it does not say."""
+        if any(name not in part.tensors for part in self.adversarial):
             return None
         return torch.cat([part.tensors[name] for part in self.adversarial])
 

@@ -13,6 +13,7 @@ from vqexp.audits.tries import by_tries, disagreement
 from vqexp.audits.verdict import opening, rules, trust
 from vqexp.core.estimate import proportion
 from vqexp.core.text import interval, percent, size_of
+from vqexp.reports.render.audit_indicators import indicators_table
 from vqexp.reports.render.origin import in_low_precision, origin
 from vqexp.reports.spec.settings import from_overrides, to_overrides
 
@@ -55,6 +56,7 @@ def audit_page(
         "",
         *checks_table(result.checks),
         "",
+        *indicators_table(result),
         *_curves(result),
         *_tries(result),
         *([f"![robust accuracy along each setting]({picture})", ""] if picture else []),
