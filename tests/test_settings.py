@@ -2,7 +2,9 @@
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
+from vqexp.core.config import register_resolvers
 from vqexp.core.errors import ConfigError
 from vqexp.reports.spec.figure import figure_path, read_figure
 from vqexp.reports.spec.made_for import made_for
@@ -54,3 +56,11 @@ def test_a_run_finds_what_is_reported_for_its_cell():
     for wrong in ("nowhere/a/b", "vq_table2", 3):
         with pytest.raises(ConfigError, match="it must be TABLE/ROW/COLUMN"):
             made_for(wrong)
+
+
+def test_resolvers_take_numbers_as_people_write_them():
+    register_resolvers()
+    text = {"eps": "8/255", "twice": "${mul:2,${.eps}}", "least": "${least:null,${.eps},1}"}
+    found = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+    assert found["twice"] == pytest.approx(16 / 255)
+    assert found["least"] == pytest.approx(8 / 255)

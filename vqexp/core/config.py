@@ -24,7 +24,7 @@ TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "_target_")  # s
 def register_resolvers() -> None:
     """`${div:4,255}`, `${mul:0.1,${attack.eps}}`, `${add:${seed},1}`, `${first:null,5}` (the first that is
     not null), `${least:null,5,7}` (the least that is not null), and `${equal:${attack.norm},l2,1,0.1}` (1 if
-    the first two are equal, else 0.1).
+    the first two are equal, else 0.1). Each takes `8/255` as the number that it is.
     """
     resolvers: dict[str, Callable[..., Any]] = {
         "div": lambda a, b: a / b,
@@ -35,7 +35,11 @@ def register_resolvers() -> None:
         "first": lambda *values: next((value for value in values if value is not None), None),
     }
     for name, resolver in resolvers.items():
-        OmegaConf.register_new_resolver(name, resolver, replace=True)
+        OmegaConf.register_new_resolver(name, _of_numbers(resolver), replace=True)
+
+
+def _of_numbers(resolver: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values: resolver(*map(numbers, values))
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
