@@ -35,6 +35,29 @@ def test_twenty_coin_flips_are_reported_as_one():
     assert torch.stack([each.outcomes[0] for each in members]).all(0).float().mean() < 0.01
 
 
+@pytest.mark.parametrize("runs", [1, 5])
+def test_the_interval_over_twenty_members_covers_the_truth(runs):
+    """A coin-flip defense on 50 images, 400 times: 95 % of the intervals hold 0.5, no fewer.
+
+    For a single draw hardly more either; a mean over several draws varies less than the interval assumes.
+    """
+    generator = torch.Generator().manual_seed(0)
+    n, members, trials = 50, 20, 400
+    covered = biased = 0
+    for _ in range(trials):
+        margins = torch.rand(members, 10, n, generator=generator).lt(0.5).double().mean(1) - 0.5
+        outcomes = torch.rand(members, runs, n, generator=generator) < 0.5
+        worst = worst_case([member(*each) for each in zip(outcomes, margins, strict=True)])
+        low, high = worst.estimates()["mean"].ci95
+        covered += low <= 0.5 <= high
+        picked = outcomes.double().mean(1).argmin(0)  # what a report must not do: choose by what it reports
+        low, high = proportion(outcomes[picked, :, torch.arange(n)].T).ci95
+        biased += low <= 0.5 <= high
+    assert covered / trials > 0.93  # 0.95 less two standard errors
+    assert runs > 1 or covered / trials < 0.98
+    assert biased / trials < 0.05
+
+
 def test_the_stronger_member_counts_image_by_image():
     first = torch.tensor([[True, True, False, False]])
     second = ~first
