@@ -87,7 +87,7 @@ def test_a_quantizer_masks_nothing_and_senseless_rows_are_left_out(vqexp, store)
     assert "Gradient masking" not in page
     assert "Left out" not in page
     # what was not asked for makes sense all the same, so there is no verdict
-    assert page.splitlines()[2] == "**INCOMPLETE (7 of 43 rows)**"
+    assert page.splitlines()[2] == "**INCOMPLETE (7 of 45 rows)**"
     assert "- Not run yet: no attack; random noise; " in page
     known = next(line for line in page.splitlines() if line.startswith("| PGD with the evaluation's"))
     assert known.split("|")[7].strip() == ""  # another threat model: no part of the worst case
