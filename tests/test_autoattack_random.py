@@ -216,3 +216,9 @@ def test_the_command_line_refuses_before_any_work(vqexp, tmp_path):
         assert "attack.version=" in err
     assert not (tmp_path / "store").exists() or not any((tmp_path / "store").rglob("*.safetensors"))
     assert issubclass(SenselessError, ConfigError)
+
+
+def test_an_average_that_it_does_not_know_is_refused():
+    adversary = WhiteBox(gradient="exact", samples=5, average="worst")
+    with pytest.raises(SenselessError, match="AutoAttack averages by itself; choose loss or output"):
+        AutoAttack(eps=0.1).check(adversary, SwRD(s=2, k=4, beta=5, sigma=0, tau=0), 10)

@@ -17,6 +17,7 @@ from vqexp.core.random_module import call, is_random
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 NUMBERS = 2**24  # draws that one attack may number
+WORST = 1 / 4  # of the draws, that `worst` averages
 # which draws a view shows: new ones at every call; the same at every call of a restart, and for every image;
 # those of the evaluation, the same for every image; none, but the mean of what is random
 DRAWS = ("fresh", "held", "evaluation", "mean")
@@ -68,9 +69,10 @@ class View(nn.Module):
 class RandomView(View):
     """A view of a random defense, averaged over `samples` draws a call.
 
-    average: `loss` (the mean of the draws' loss gradients) or `output` (the loss of the mean softmax;
-    journal, eq. 14). `forward` is always the latter, as the log of the mean softmax, because a library
-    calls it once; over one draw both are the draw's own logits.
+    average: `loss` (the mean of the draws' loss gradients), `output` (the loss of the mean softmax;
+    journal, eq. 14), or `worst` (the mean over the quarter of the draws that resist most: image by image
+    those of the lowest loss). `forward` is always the log of the mean softmax, because a library calls it
+    once; over one draw all are the draw's own logits.
     draws: which ones, one of `DRAWS`. Fresh and held ones are the attack's own; no evaluation sees them.
     memory_limit: MiB that may be kept for the backward pass; more draws are taken one batch after the
     other. None: 1024 on the CPU, 16384 elsewhere.
@@ -127,8 +129,9 @@ class RandomView(View):
         for i in range(0, len(images), group):
             some = images[i : i + group].detach().requires_grad_(True)
             gradient, value = torch.zeros_like(some), torch.zeros((), device=some.device)
-            # draws are averaged one batch after the other, unless the loss is that of their mean output
-            batches = [numbers] if self.average == "output" else numbers.split(max(1, at_once // len(some)))
+            # losses are averaged one batch after the other, unless all draws must be known at once
+            apart = self.average == "loss"
+            batches = numbers.split(max(1, at_once // len(some))) if apart else [numbers]
             for batch in batches:
                 with torch.enable_grad():
                     terms = self._terms(some, rows[i : i + group], batch, labels[i : i + group], loss)
@@ -144,7 +147,10 @@ class RandomView(View):
             return loss(self._output(images, rows, numbers), labels)
         logits = self._logits(images, rows, numbers)
         each = loss(logits.flatten(0, 1), labels.repeat(len(numbers), *[1] * (labels.dim() - 1)))
-        return each.view(len(numbers), -1).mean(0)
+        each = each.view(len(numbers), -1)
+        if self.average == "worst":
+            each = each.topk(math.ceil(WORST * len(numbers)), dim=0, largest=False).values
+        return each.mean(0)
 
     def _output(self, images: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:
         logits = self._logits(images, rows, numbers)

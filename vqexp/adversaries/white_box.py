@@ -11,7 +11,11 @@ from vqexp.core.errors import SenselessError, check_number, one_of
 from vqexp.core.random_module import is_random
 from vqexp.defenses import Defense, Foreign, NoDefense
 
-AVERAGES = ("loss", "output")
+AVERAGES = {
+    "loss": "mean of loss gradients over {} draws",
+    "output": "mean of outputs over {} draws",
+    "worst": "mean of loss gradients over the quarter of {} draws that resist most",
+}
 TOLD = {
     "fresh": "",
     "held": "; its draws are held during the attack, and others judge",
@@ -28,7 +32,8 @@ class WhiteBox(Adversary):
     starts anew (Ma et al. 2023, Algorithm 2); those of the `evaluation`, which then uses no others, so that
     the defense is a fixed function; the `mean` of what is random, such as no noise.
     samples: draws that each gradient averages over, >= 1 (more than one: EOT).
-    average: `loss` (mean of the draws' loss gradients) or `output` (loss of the mean softmax; eq. 14).
+    average: `loss` (mean of the draws' loss gradients), `output` (loss of the mean softmax; eq. 14),
+    `worst` (mean over the quarter of the draws with the lowest loss, image by image).
     select: draws, neither the attack's nor the evaluation's, that rank an attack's candidates, >= 1.
     memory_limit: MiB for what the backward pass needs, > 0, or None (`RandomView`).
     Raises `ConfigError` for values out of range.
@@ -61,8 +66,7 @@ class WhiteBox(Adversary):
         self.gradient, self.draws, self.samples, self.average = gradient, draws, samples, average
         self.select, self.memory_limit = select, memory_limit
         self.fixed_draws = samples if draws == "evaluation" else None
-        what = {"loss": "loss gradients", "output": "outputs"}[average]
-        averaged = f", mean of {what} over {samples} draws" if samples > 1 else ""
+        averaged = f", {AVERAGES[average].format(samples)}" if samples > 1 else ""
         self.summary = f"this attacker knows the defense: {self.GRADIENTS[gradient]}{averaged}{TOLD[draws]}"
 
     def check(self, defense: Defense) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vqexp.attacks.autoattack import AutoAttack
 from vqexp.attacks.base import Adversarial, Attack
+from vqexp.attacks.momentum import MomentumPGD
 from vqexp.attacks.noise import RandomNoise
 from vqexp.attacks.pgd import FGSM, PGD, NoAttack
 from vqexp.attacks.square import Square
@@ -26,6 +27,7 @@ __all__ = [
     "Adversarial",
     "Attack",
     "AutoAttack",
+    "MomentumPGD",
     "NoAttack",
     "RandomNoise",
     "Square",

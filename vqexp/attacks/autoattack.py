@@ -56,8 +56,13 @@ class AutoAttack(Attack):
         self.version, self.steps, self.queries = version, steps, queries
 
     def check(self, adversary: Adversary, defense: Defense, num_classes: int) -> None:
-        """Refuse a version for the other kind of view."""
+        """Refuse a version for the other kind of view, and an average that APGD does not know."""
         self._check_version(adversary.sees_randomness(defense))
+        if getattr(adversary, "average", "") == "worst":
+            raise SenselessError(
+                "adversary.average=worst is for attacks of this library, and AutoAttack averages by itself; "
+                "choose loss or output"
+            )
 
     def _check_version(self, random: bool) -> None:
         if random and self.version == "plus":

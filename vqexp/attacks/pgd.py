@@ -116,12 +116,13 @@ class PGD(Attack):
             if restart:
                 view.restart()
             point = self._start(images, randomness) if self.random_start else images
+            direction = self.directions()
             for step in stepwise(range(self.steps)):
                 gradient, terms = input_gradient(view, point, labels, climbed)
                 if losses is not None:
                     losses.append(terms)
                 size = self.step_size * self.schedule(step / self.steps)
-                point = project(point + size * self._direction(gradient), images, self.eps, self.norm)
+                point = project(point + size * direction(gradient), images, self.eps, self.norm)
                 if step + 1 in kept:
                     candidates.append(point)
         return candidates
@@ -136,7 +137,12 @@ class PGD(Attack):
             noise *= (radius / distance(noise, "l2")).float().view(-1, 1, 1, 1)
         return project(images + noise.to(images), images, self.eps, self.norm)
 
-    def _direction(self, gradient: Tensor) -> Tensor:
+    def directions(self) -> Callable[[Tensor], Tensor]:
+        """What makes a step's direction of its gradient, (N, C, H, W) each; anew for every restart."""
+        return self.direction
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """The steepest ascent: in l-inf the gradient's sign, in l2 the gradient at length 1."""
         if self.norm == "linf":
             return gradient.sign()
         return gradient / distance(gradient, "l2").clamp(min=1e-12).to(gradient.dtype).view(-1, 1, 1, 1)

@@ -23,7 +23,7 @@ REPLACED = (
 KEPT = ("metric.certificates", "metric.radii")
 STAND_INS = {"dataset": "digits", "classifier": "small_cnn"}
 # What is trained briefly: an f of its own with a defense inside, and one that is attacked at every batch.
-INSIDE = ("ctrw", "rna", "rpf")
+INSIDE = ("activation_pruning", "ctrw", "kwta", "rna", "rpf")
 ATTACKED = ("fast", "mart", "overfit", "pgd_at", "trades")
 BRIEFLY = {"training.epochs": 2}
 
