@@ -1,7 +1,7 @@
 """The audit on defenses whose robustness is known: what it must say of each, and whether it does."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class Subject:
 class Calibration:
     """The table of subjects, as `conf/table/calibration.yaml` describes it.
 
-    checkpoints: folder of the subjects' weights. attacks: parts of the labels of an audit's rows that are
-    run; None: those of the scale.
+    checkpoints: folder of the subjects' weights. only_rows: None, or parts of the labels of the subjects that
+    are audited. attacks: None, or parts of the labels of an audit's rows, instead of those of the scale.
     """
 
     name: str
@@ -43,9 +43,6 @@ class Calibration:
     checkpoints: str
     attacks: list[str] | None = None
     only_rows: list[str] | None = None
-    only_columns: list[str] | None = None
-    grid: bool = False
-    common: list[str] = field(default_factory=list)
 
     def subjects(self) -> list[Subject]:
         """Returns the subjects that are asked for."""
