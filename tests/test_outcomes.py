@@ -115,3 +115,13 @@ def test_a_report_keeps_them_for_the_next(vqexp, tmp_path, small_cifar10, undraw
         if (cell.row, cell.column) == ("RandDisc (s=1, k=25)", "pgd")
     ]
     assert measured_point(cell, again).outcomes.shares.shape == (16,)
+
+
+def test_fewer_images_of_the_same_order_are_compared_in_pairs():
+    many = Outcomes("many", np.array([1.0, 0.0, 1.0, 1.0]), order="o")
+    few = Outcomes("few", np.array([0.5, 0.0]), order="o")
+    assert many.less(few).shares.tolist() == [0.5, 0.0]
+    assert few.less(many).shares.tolist() == [-0.5, 0.0]
+    for order in ("", "p"):
+        assert many.less(Outcomes("few", few.shares, order=order)) is None
+    assert many.less(Outcomes("many", few.shares, order="o")) is None  # the same ids, another number

@@ -12,6 +12,7 @@ from vqexp.core.store import Store
 from vqexp.pipeline.record import Record, Right
 
 COUNTED = {"natural_accuracy": "natural", "robust_accuracy": "adversarial"}  # what counts call these images
+COUNT_OR_PLACE = ("n", "train_n", "root", "download")  # of a dataset: a larger n adds images at the end
 MOST_RUNS = 255  # that a byte holds
 
 
@@ -19,19 +20,26 @@ MOST_RUNS = 255  # that a byte holds
 class Outcomes:
     """shares (n,): of an image's draws those that were right, or a difference of such shares.
 
-    ids: hash of which images. ends: the least and the largest value that an entry can have.
+    ids: hash of which images. ends: the least and the largest value that an entry can have. order: hash of
+    the order of which these are the first n; empty if that is not known.
     """
 
     ids: str
     shares: NDArray[np.float64]
     ends: tuple[float, float] = (0.0, 1.0)
+    order: str = ""
 
     def less(self, other: "Outcomes") -> "Outcomes | None":
-        """Image by image; None if these are not the same images."""
-        if self.ids != other.ids or len(self.shares) != len(other.shares):
+        """Image by image, on those that both are about; None if these cannot be told."""
+        n = min(len(self.shares), len(other.shares))
+        if self.ids == other.ids:
+            if len(self.shares) != len(other.shares):
+                return None
+        elif not self.order or self.order != other.order:
             return None
+        ids = self.ids if len(self.shares) == n else other.ids
         ends = self.ends[0] - other.ends[1], self.ends[1] - other.ends[0]
-        return Outcomes(self.ids, self.shares - other.shares, ends)
+        return Outcomes(ids, self.shares[:n] - other.shares[:n], ends, self.order)
 
     def interval(self) -> tuple[float, float]:
         """A 95 % interval of the mean over all images that these are a sample of.
@@ -72,4 +80,6 @@ def outcomes_of(record: Record, metric: str) -> Outcomes | None:
     if kept is None:
         return None
     right = np.frombuffer(zlib.decompress(base64.b64decode(kept.right)), np.uint8)
-    return Outcomes(kept.ids, right / kept.runs)
+    dataset = record.config["dataset"]
+    order = key_of({name: value for name, value in dataset.items() if name not in COUNT_OR_PLACE})
+    return Outcomes(kept.ids, right / kept.runs, order=order)
