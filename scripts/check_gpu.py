@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,12 @@ from vqexp.defenses.vq import kmeans
 NOISE: dict[str, Any] = {"sigma": 4 / 255, "tau": 4 / 255}
 START, LIMIT = time.perf_counter(), 280  # seconds
 BATCH, STEPS = 3072, 20
-TUNINGS = [
-    (128, 4, 2),
-    (64, 4, 2),
-    (64, 4, 3),
-    (128, 4, 3),
-    (128, 8, 2),
-    (256, 8, 2),
-    (256, 8, 1),
-    (64, 2, 2),
+# patches a tile, warps, tiles in flight, registers a thread
+TUNINGS: list[tuple[int, int, int, int | None]] = [
+    *((128, 4, 3, None), (128, 4, 4, None), (128, 4, 3, 168), (128, 4, 4, 168), (128, 4, 3, 128)),
+    *((64, 4, 3, None), (64, 4, 3, 128), (64, 4, 4, 128), (64, 4, 2, 128), (64, 4, 3, 96)),
+    *((32, 4, 3, 128), (32, 2, 3, None), (32, 1, 3, None), (64, 2, 3, None), (256, 8, 2, None)),
 ]
-TUNINGS += [(128, 4, 1), (64, 4, 1), (32, 4, 3), (128, 4, 4), (64, 8, 3)]
-
-
 WAYS = (
     ("triton", torch.float32),
     ("triton", torch.float32),
@@ -131,23 +125,23 @@ def parity() -> Iterator[tuple[str, float]]:
 
 
 def tuned(size: int, count: int, quantizer: SwRD, out: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Images a second through k-means by (patches a tile, warps, loads ahead), the fastest last."""
+    """Images a second by tuning, the fastest last."""
     from vqexp.defenses.vq.backends import load
     from vqexp.defenses.vq.kernels.launch import Tuning
 
     backend: Any = load("triton")
     images, before, best = tiles(size, count), backend.tuning, (0.0, backend.tuning)
-    for rows, warps, stages in TUNINGS:
+    for tuning in TUNINGS:
         if time.perf_counter() - START > LIMIT * 0.6:
             break
-        backend.tuning = Tuning(rows, warps, stages)
+        backend.tuning = Tuning(*tuning)
         try:
             rate = count / seconds(lambda: quantizer(images, Draw("report", 0)))
         except Exception as error:
-            yield f"{rows, warps, stages} {type(error).__name__} {str(error)[:80]}", float("nan")
+            yield f"{tuning} {type(error).__name__} {str(error)[:80]}", float("nan")
             continue
         best = max(best, (rate, backend.tuning), key=lambda pair: pair[0])
-        yield str((rows, warps, stages)), rate
+        yield str(tuning), rate
     backend.tuning = before if size != 32 else best[1]
     out["tuning"] = asdict(best[1])
     yield f"fastest: {best[1]}", best[0]
@@ -192,7 +186,7 @@ def rates() -> Iterator[tuple[str, float]]:
             for backend in ("triton", "torch"):
                 quantizer = swrd(**settings, backend=backend)
                 if backend == "triton" or (size, batch) in ((32, 512), (224, 32)):
-                    rate = batch / seconds(lambda q=quantizer, x=images: q(x, Draw("report", 0)))
+                    rate = batch / seconds(partial(quantizer, images, Draw("report", 0)))
                     yield f"{size} px, batch {batch}, {backend}", rate
 
 

@@ -14,11 +14,15 @@ from vqexp.defenses.vq.kernels.patches import points_kernel
 
 @dataclass(frozen=True)
 class Tuning:
-    """Patches a tile, warps a program, tiles loaded ahead: results depend on them by rounding alone."""
+    """Patches a tile, warps a program, tiles in flight, registers a thread: results differ by rounding alone.
+
+    registers: at most so many, so that more programs share a multiprocessor; None leaves it to the compiler.
+    """
 
     rows: int = 128
     warps: int = 4
-    stages: int = 2
+    stages: int = 3
+    registers: int | None = None
 
     def rows_of(self, D: int) -> int:
         """Patches a tile of D places, as many as fit beside others into shared memory."""
@@ -31,7 +35,11 @@ def power_of_two(number: int) -> int:
 
 
 def points(images: Tensor, cut: dict[str, Any], tuning: Tuning) -> Tensor:
-    """All noisy patches of each image as `lloyd` takes them, (N, 2, n or some more, D) float16."""
+    """All noisy patches of each image as `lloyd` takes them, (N, 2, n or some more, D) float16.
+
+    They are read again at each step, from the cache: in registers they do not fit, and in shared memory
+    Triton keeps two copies, one for each of the products, which do not fit either.
+    """
     D, rows = cut["D"], tuning.rows_of(cut["D"])
     tiles = triton.cdiv(cut["n"], rows)
     out = images.new_empty(len(images), 2, tiles * rows, D, dtype=torch.float16)
@@ -63,6 +71,7 @@ def lloyd(
             LABELS=labels is not None,
             STAGES=tuning.stages,
             num_warps=tuning.warps,
+            maxnreg=tuning.registers,
         )
     return out
 
