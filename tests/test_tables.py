@@ -563,3 +563,14 @@ def test_another_launcher_runs_the_cells_side_by_side(vqexp, tmp_path):
         "pRD (s=2, k=70)",
     ]
     assert len(results.records(tmp_path / "store")) == 2  # both pRD are one at this scale
+
+
+def test_every_scale_sets_what_configs_ask_of_it():
+    asked = {
+        name
+        for path in CONF.rglob("*.yaml")
+        for name in re.findall(r"\$\{scale\.(\w+)", path.read_text())
+        if path.parent.name != "scale"
+    }
+    for path in (CONF / "scale").glob("*.yaml"):
+        assert asked <= set(read_settings(path)), path.stem
