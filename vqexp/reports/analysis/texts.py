@@ -1,7 +1,10 @@
 """Reads the numbers in an audit's headline back from their text (`vqexp.audits.standing.headline`)."""
 
 import ast
+import re
 from typing import Any
+
+NEXT = re.compile(r", (?=\w+=)")  # between two settings
 
 
 def share_from(text: str) -> float | None:
@@ -22,8 +25,8 @@ def size_from(text: str) -> float:
 
 
 def settings_from(text: str) -> dict[str, Any]:
-    """`s=3, k=25, init=random` -> their values: numbers, None, or texts."""
-    pairs = [pair.split("=", 1) for pair in text.split(", ")] if text else []
+    """`s=3, shape=[3, 32, 32], init=random` -> their values: numbers, lists, None, or texts."""
+    pairs = [pair.split("=", 1) for pair in NEXT.split(text)] if text else []
     return {name: _value(value) for name, value in pairs}
 
 
