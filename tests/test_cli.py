@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 BAD = {
     "defense=foo": "none, own, prd, randdisc",
     "atack=pgd": "atack is no setting; there is adversary, attack, cell, classifier",
-    "defense.kk=3": "defense.kk is no setting; there is beta, init, k, ",
+    "defense.kk=3": "defense.kk is no setting; there is backend, beta, init, k, ",
     "attack.eps=-0.1": "attack.eps is -0.1; it must be a number >= 0",
     "attack.steps=0": "it must be an integer >= 1",
     "attack.norm=l7": "linf, l2",

@@ -368,7 +368,7 @@ class RandomNet(Inside):
     """An own classifier that is random by a module of the library within."""
 
     def __init__(self, num_classes):
-        super().__init__()
+        super().__init__(quantizer())
 
 
 def test_a_random_classifier_is_attacked_and_judged_on_draws_of_its_own(config):

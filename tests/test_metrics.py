@@ -112,7 +112,7 @@ class Outcomes:
         self._known = {"perturbed": perturbed, "autoattack_flags": flags, "distance": distance}
 
     def known(self, name):
-        return self._known[name]
+        return self._known.get(name)
 
     def evaluate(self, *, adversarial, defended, purpose, runs):
         correct = self.evaluations["adversarial" if adversarial else "natural", defended]
