@@ -124,21 +124,21 @@ class VectorQuantizer(Defense):
 
         Raises `ConfigError` if the one that is set cannot run.
         """
-        return backends.description(self._backend(shape, device, torch.float32))
-
-    def _backend(self, shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> Backend:
         C, H, W = shape
         n, d = self.number_of_patches(H, W), C * self.s**2
-        return backends.choose(self.backend, n, d, self.k, device, dtype)
+        return backends.description(backends.choose(self.backend, n, d, self.k, device, torch.float32))
+
+    def backend_for(self, patches: Tensor) -> Backend:
+        """What computes with patches (N, n, d); raises `ConfigError` if the one that is set cannot."""
+        _, n, d = patches.shape
+        return backends.choose(self.backend, n, d, self.k, patches.device, patches.dtype)
 
     def codebook(self, patches: Tensor, streams: Streams) -> Tensor:
         """Centers (N, k, d) of the patches with noise sigma: Algorithms 1 and 2, line 3."""
         noisy = self._add_noise(patches, self.sigma, streams)
-        _, n, d = noisy.shape
-        backend = backends.choose(self.backend, n, d, self.k, noisy.device, noisy.dtype)
-        best = self._cluster(noisy, streams, backend)
+        best = self._cluster(noisy, streams)
         for _ in range(self.restarts - 1):
-            other = self._cluster(noisy, streams, backend)
+            other = self._cluster(noisy, streams)
             better = kmeans.inertia(noisy, other) < kmeans.inertia(noisy, best)
             best = torch.where(better.view(-1, 1, 1), other, best)
         return self.assignment.codebook(noisy, best) if self.max_steps else best
@@ -155,8 +155,9 @@ class VectorQuantizer(Defense):
             ]
         )
 
-    def _cluster(self, noisy: Tensor, streams: Streams, backend: Backend) -> Tensor:
+    def _cluster(self, noisy: Tensor, streams: Streams) -> Tensor:
         """Centers of one run of k-means: means of their patches, and differentiable as such."""
+        backend = self.backend_for(noisy)
         start = kmeans.gather_rows(noisy, backend.starts(noisy, self.k, self.init, streams))
         if self.max_steps == 0:
             return start
@@ -173,8 +174,7 @@ class VectorQuantizer(Defense):
         draw, size = self.draw_for(len(images), draw), self._images_at_once(images)
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
         if not wants_gradient and type(self.assignment) is Nearest:
-            backend = self._backend(images.shape[1:], images.device, images.dtype)
-            whole = backend.forward(self, images, draw)
+            whole = self.backend_for(self.patches(images[:1])).forward(self, images, draw)
             if whole is not None:
                 return whole
         parts = [

@@ -36,4 +36,5 @@ class SwRD(VectorQuantizer):
     def reassemble(self, quantized: Tensor, patches: Tensor, size: tuple[int, int]) -> Tensor:
         """Lines 6-17: similarity -beta d_j^2 to the *noise-free* patch, softmax over a pixel's patches."""
         squared_distance = (quantized - patches).square().sum(-1) * self.pixel_max**2
-        return cut.blend_sliding(quantized, -self.beta * squared_distance, self.s, size)
+        backend = self.backend_for(patches)
+        return backend.blend_sliding(quantized, -self.beta * squared_distance, self.s, size)

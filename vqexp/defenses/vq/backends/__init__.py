@@ -11,7 +11,7 @@ from vqexp.core.notes import note
 from vqexp.defenses.vq.backends.base import Backend
 
 # by name, the device that each is for; `auto` takes the first that can run
-BACKENDS = {"triton": "cuda", "torch": "any"}
+BACKENDS = {"triton": "cuda", "numba": "cpu", "torch": "any"}
 NAMES = ("auto", *BACKENDS)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vqexp.core.draws import Draw, Streams
 from vqexp.defenses.vq import kmeans
+from vqexp.defenses.vq import patches as cut
 
 if TYPE_CHECKING:
     from vqexp.defenses.vq.quantizer import VectorQuantizer
@@ -34,6 +35,10 @@ class Backend:
     def lloyd(self, points: Tensor, centers: Tensor, max_steps: int) -> tuple[Tensor, Tensor]:
         """`kmeans.lloyd`: centers (B, k, d) and labels (B, n). Not differentiated."""
         return kmeans.lloyd(points, centers, max_steps)
+
+    def blend_sliding(self, patches: Tensor, similarity: Tensor, s: int, size: tuple[int, int]) -> Tensor:
+        """`patches.blend_sliding`: images (N, C, H, W), differentiable in patches and similarity."""
+        return cut.blend_sliding(patches, similarity, s, size)
 
     def forward(self, quantizer: VectorQuantizer, images: Tensor, draw: Draw) -> Tensor | None:
         """The quantized images, all steps in one; None leaves it to the steps above.
