@@ -32,7 +32,7 @@ def grid_points(rng, B, n, d, levels):
 
 @st.composite
 def problems(draw, levels):
-    """Points on a grid of 2 to `levels` values a dimension, k of them to start from, and a number of steps."""
+    """Points on a grid of at most `levels` values a dimension, k of them to start from, a number of steps."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n, d = draw(st.integers(1, 700)), draw(st.integers(1, 30))
     k = draw(st.integers(1, min(n, 40)))

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.metadata
-from functools import cache
 
 import torch
 
@@ -13,18 +12,20 @@ from vqexp.defenses.vq.backends.base import Backend
 # by name, the device that each is for; `auto` takes the first that can run
 BACKENDS = {"triton": "cuda", "numba": "cpu", "torch": "any"}
 NAMES = ("auto", *BACKENDS)
+_loaded: dict[str, Backend | ImportError] = {"torch": Backend()}
 
 
-@cache
 def load(name: str) -> Backend | ImportError:
     """The backend of that name, or the error if its library cannot be imported.
 
     Each but torch is a module of this package, with a class `Best`.
     """
-    try:
-        return Backend() if name == "torch" else importlib.import_module(f"{__name__}.{name}").Best()
-    except ImportError as error:
-        return error
+    if name not in _loaded:
+        try:
+            _loaded[name] = importlib.import_module(f"{__name__}.{name}").Best()
+        except ImportError as error:
+            _loaded[name] = error
+    return _loaded[name]
 
 
 def choose(wanted: str, n: int, d: int, k: int, device: torch.device, dtype: torch.dtype) -> Backend:

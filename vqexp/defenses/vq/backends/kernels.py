@@ -94,10 +94,10 @@ def _nearest_two(points, index, count, table, half, columns, scores, label):  # 
 def lloyd(points, centers, labels, max_steps):  # type: ignore[no-untyped-def]
     """Lloyd's algorithm from `centers`, in place: at most `max_steps` steps, until no assignment changes.
 
-    Hamerly's bounds leave out the points that cannot change: `upper` is at least the distance to a point's own
-    center, `lower` at most that to any other. `slack` is more than rounding can do to a squared distance, so
-    that the labels are those that all distances would give. A tighter `upper`, from the distance to the own
-    center, costs more than it saves. Sums are in float64, hence as good as exact.
+    Hamerly's bounds leave out the points that cannot change: `upper` is at least the distance to a point's
+    own center, `lower` at most that to any other. `slack` is more than rounding can do to a squared distance,
+    so that the labels are those that all distances would give. A tighter `upper`, from the distance to the
+    own center, costs more than it saves. Sums are in float64, hence as good as exact.
     """
     n, d = points.shape
     k = len(centers)
