@@ -8,7 +8,7 @@ FIGURES := $(basename $(notdir $(wildcard conf/figure/*.yaml)))
 # where Python keeps no compiled files, every process of the suite would compile torch anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint setup smoke reproduce-tables reproduce-figures report
+.PHONY: demo test lint setup smoke bench reproduce-tables reproduce-figures report
 
 demo: .venv/ready  ## the main job on the embedded default: digits, swRD, PGD
 	$(BIN)/python run.py
@@ -35,6 +35,10 @@ smoke: .venv/ready  ## all tables and figures on digits in minutes: a check of t
 	set -e; home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	VQEXP_HOME=$$home OMP_NUM_THREADS=1 $(MAKE) -j2 reproduce-tables reproduce-figures SCALE=smoke \
 	> $$home/log 2>&1 || { tail -n 50 $$home/log; exit 1; }
+
+bench: .venv/ready  ## the quantizers' speed on this CPU beside others', into benchmarks/cpu.json
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[bench]'
+	$(BIN)/python benchmarks/cpu.py --out benchmarks/cpu.json
 
 report: .venv/ready  ## results/ from the records in the store
 	$(BIN)/python scripts/report.py

@@ -39,7 +39,7 @@ class VectorQuantizer(Defense):
     max_steps: Lloyd steps at most, >= 0; 0 keeps the starting patches as centers.
     restarts: runs of k-means from fresh starts, >= 1, of which the one with the lowest inertia counts.
     memory_limit: MiB of working memory, > 0; a batch that would need more is split, with the same
-        results. None: 16 on the CPU (a batch that stays in the cache is faster), 2048 elsewhere.
+        results. None: 2048 on a GPU, and on the CPU 16, lest a batch leave the cache, but an image a thread.
     backend: what computes it, of `backends.NAMES`; `auto` takes the fastest for the device, dtype and shape.
         All give the same labels, except where rounding decides between centers that are equally near.
     Raises `ConfigError` for values out of range.
@@ -207,5 +207,7 @@ class VectorQuantizer(Defense):
         if self.init == "k-means++":
             rows = max(rows, 10 * kmeans.candidates_a_step(self.k))
         numbers = self.number_of_patches(H, W) * (5 * C * self.s**2 + rows + 8)
-        limit = self.memory_limit or (16 if images.device.type == "cpu" else 2048)
-        return max(1, int(limit * 2**20 / (numbers * images.element_size())))
+        on_cpu = images.device.type == "cpu"
+        limit = self.memory_limit or (16 if on_cpu else 2048)
+        least = torch.get_num_threads() if on_cpu and self.memory_limit is None else 1
+        return max(least, int(limit * 2**20 / (numbers * images.element_size())))
