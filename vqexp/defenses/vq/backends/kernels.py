@@ -67,9 +67,13 @@ def _nearest_two(points, index, count, table, half, columns, scores, label):  # 
         scores[2, i] = scores[3, i] = np.inf
     for c in range(0, len(table), 2):
         h0, h1 = half[c], half[c + 1]
+        a0, a1, a2, a3 = table[c, 0], table[c, 1], table[c, 2], table[c, 3]
+        b0, b1, b2, b3 = table[c + 1, 0], table[c + 1, 1], table[c + 1, 2], table[c + 1, 3]
         for i in range(m):
-            scores[0, i], scores[1, i] = h0, h1
-        for j in range(0, len(columns), 4):
+            x0, x1, x2, x3 = columns[0, i], columns[1, i], columns[2, i], columns[3, i]
+            scores[0, i] = h0 - a0 * x0 - a1 * x1 - a2 * x2 - a3 * x3
+            scores[1, i] = h1 - b0 * x0 - b1 * x1 - b2 * x2 - b3 * x3
+        for j in range(4, len(columns), 4):
             a0, a1, a2, a3 = table[c, j], table[c, j + 1], table[c, j + 2], table[c, j + 3]
             b0, b1, b2, b3 = table[c + 1, j], table[c + 1, j + 1], table[c + 1, j + 2], table[c + 1, j + 3]
             for i in range(m):
@@ -101,21 +105,22 @@ def lloyd(points, centers, labels, max_steps):  # type: ignore[no-untyped-def]
     """
     n, d = points.shape
     k = len(centers)
-    sums, sizes, moves = np.zeros((k, d)), np.zeros(k, np.int64), np.zeros(k)
-    upper, lower = np.full(n, np.inf), np.full(n, -np.inf)
+    zero, two = np.float32(0), np.float32(2)
+    sums, sizes, moves = np.zeros((k, d)), np.zeros(k, np.int64), np.zeros(k, np.float32)
+    upper, lower = np.full(n, np.float32(np.inf)), np.full(n, np.float32(-np.inf))
     norms = np.empty(n, np.float32)
     for i in range(n):
         norms[i] = _dot(points, i, points, i)
-    largest = float(norms.max())
+    largest = norms.max()
     for c in range(k):
-        largest = max(largest, float(_dot(centers, c, centers, c)))
-    slack = 8 * (d + 4) * 6e-8 * largest
+        largest = max(largest, _dot(centers, c, centers, c))
+    slack = np.float32(5e-7) * np.float32(d + 4) * largest
     index = np.empty(BLOCK, np.int64)
     columns, scores, label = _workspace(d)
     for step in range(max(max_steps, 1)):
         table, half = _padded(centers)
         farthest = moves.argmax()
-        most, next_most = moves[farthest], 0.0
+        most, next_most = moves[farthest], zero
         for c in range(k):
             if c != farthest:
                 next_most = max(next_most, moves[c])
@@ -132,8 +137,8 @@ def lloyd(points, centers, labels, max_steps):  # type: ignore[no-untyped-def]
                 _nearest_two(points, index, count, table, half, columns, scores, label)
                 for t in range(count):
                     row, new = index[t], label[t]
-                    upper[row] = math.sqrt(max(norms[row] + 2.0 * scores[2, t], 0.0) + slack)
-                    lower[row] = math.sqrt(max(norms[row] + 2.0 * scores[3, t] - slack, 0.0))
+                    upper[row] = np.sqrt(max(norms[row] + two * scores[2, t], zero) + slack)
+                    lower[row] = np.sqrt(max(norms[row] + two * scores[3, t] - slack, zero))
                     old = labels[row]
                     if step == 0 or new != old:
                         changed = True
@@ -149,12 +154,13 @@ def lloyd(points, centers, labels, max_steps):  # type: ignore[no-untyped-def]
         if not changed or max_steps == 0:
             break
         for c in range(k):
-            moves[c] = 0.0
+            square = 0.0
             for j in range(d):
                 mean = np.float32(sums[c, j] / sizes[c]) if sizes[c] > 0 else centers[c, j]
-                moves[c] += (float(mean) - float(centers[c, j])) ** 2
+                square += (float(mean) - float(centers[c, j])) ** 2
                 centers[c, j] = mean
-            moves[c] = math.sqrt(moves[c])
+            # rounded up, and by more than the sum of a bound and a move can lose
+            moves[c] = math.sqrt(square) * (1 + 1e-6) + 1e-6 * math.sqrt(largest) if square > 0 else zero
 
 
 @reordered
