@@ -6,17 +6,27 @@ torch and all that needs it are imported by a job only, so that help, settings a
 import os
 import sys
 import warnings
+from argparse import Namespace
 from pathlib import Path
 from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vqexp.core.components import own_choices
-from vqexp.core.config import CONF, CONFIG_FAULTS, config_message, register_resolvers, resolved
-from vqexp.core.errors import WorkError, require
+from vqexp.core.config import (
+    CONF,
+    CONFIG_FAULTS,
+    check_choices,
+    config_message,
+    is_readers,
+    register_resolvers,
+    resolved,
+)
+from vqexp.core.errors import ConfigError, WorkError, require
 from vqexp.help import help_text
 from vqexp.reports.spec.shape import check_choice
 
@@ -70,8 +80,13 @@ def main() -> None:
     sys.argv[1:] = own_choices(sys.argv[1:])
     register_resolvers()
     try:
+        check_choices(_flags().overrides)
         job()
-    except FAULTS as error:
+    except Exception as error:
+        if is_readers(error):
+            _stop(ConfigError(config_message(error)))
+        if not isinstance(error, FAULTS):
+            raise
         _stop(error)
     except KeyboardInterrupt:
         print(
@@ -79,6 +94,17 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def _flags() -> Namespace:
+    """The command line by Hydra's parser; raises `ConfigError` for a flag that there is not."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message}; --help shows what there is")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_args()
 
 
 def _stop(error: BaseException) -> NoReturn:

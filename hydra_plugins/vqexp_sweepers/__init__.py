@@ -16,6 +16,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from vqexp.core.errors import ConfigError, check_number, require
+
 VALUE = re.compile(r"(cell|place|[a-z_]\w*(\.\w+)+)=.*", re.DOTALL)  # sets a value, and chooses no file
 CHOICE = re.compile(r"\w+=[\w/]+")
 
@@ -34,6 +36,10 @@ class CheckedSweeper(Sweeper):
 
         params: settings and values as on the command line, which overrides them.
         """
+        if max_batch_size is not None:
+            check_number("hydra.sweeper.max_batch_size", max_batch_size, low=1, integer=True)
+        fits = params is None or isinstance(params, Mapping)
+        require(fits, f"hydra.sweeper.params is {params!r}; it must be a mapping of settings to values")
         self.max_batch_size, self.params = max_batch_size, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -93,8 +99,11 @@ class CheckedSweeper(Sweeper):
         if not jobs:
             return []
         folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(self.config, folder / "multirun.yaml")
+        except OSError as error:
+            raise ConfigError(f"hydra.sweep.dir={folder} cannot be written: {error.strerror}") from None
         size = self.max_batch_size or len(jobs)
         batches: list[Sequence[JobReturn]] = []
         for start in range(0, len(jobs), size):

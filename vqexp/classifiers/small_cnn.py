@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from vqexp.core.errors import require
+from vqexp.core.errors import check_number
+
+WIDEST = 2**12  # channels; a wider one is a slip
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
@@ -16,9 +18,10 @@ def small_cnn(shape: Sequence[int], num_classes: int, width: int = 32) -> nn.Seq
     """Three 3 x 3 convolutions, `width`, 2 `width` and 4 `width` channels, and a linear layer.
 
     Not in the papers. Takes images (N, C, H, W) in [0, 1] of 2 x 2 pixels and up (`shape` is (C, H, W); made
-    for 8 x 8), returns logits (N, num_classes). Raises `ConfigError` if `width` is below 1.
+    for 8 x 8), returns logits (N, num_classes). Raises `ConfigError` unless
+    `width` is 1 to `WIDEST`.
     """
-    require(width >= 1, f"classifier.width is {width}; it must be at least 1")
+    check_number("classifier.width", width, low=1, high=WIDEST, integer=True)
     return nn.Sequential(
         _conv(shape[0], width),
         _conv(width, 2 * width),

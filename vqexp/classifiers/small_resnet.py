@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from vqexp.classifiers.small_cnn import WIDEST
 from vqexp.core.errors import check_number
 
 
@@ -13,11 +14,11 @@ def small_resnet(shape: Sequence[int], num_classes: int, width: int = 32) -> nn.
 
     The blocks have `width`, 2 `width` and 4 `width` channels, the second and third halve the map. Not in the
     papers; made for 28 x 28 and 32 x 32. Takes images (N, C, H, W) in [0, 1] (`shape` is (C, H, W)), returns
-    logits (N, num_classes). Raises `ConfigError` if `width` is below 1.
+    logits (N, num_classes). Raises `ConfigError` unless `width` is 1 to `WIDEST`.
     """
     from torchvision.models.resnet import BasicBlock, conv1x1  # slow to import, and not needed for others
 
-    check_number("classifier.width", width, low=1, integer=True)
+    check_number("classifier.width", width, low=1, high=WIDEST, integer=True)
 
     def halving(channels: int) -> nn.Module:
         shortcut = nn.Sequential(conv1x1(channels, 2 * channels, 2), nn.BatchNorm2d(2 * channels))

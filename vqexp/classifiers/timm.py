@@ -25,6 +25,7 @@ def timm(shape: Sequence[int], num_classes: int, name: str, pretrained: bool = F
             f"classifier=timm needs an extra, pip install 'vqexp[timm]' ({one_line(error)})"
         ) from error
 
+    require(isinstance(name, str), f"classifier.name is {name!r}; it must be the name of a network of timm")
     if not library.is_model(name):
         near = library.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:8]
         raise ConfigError(

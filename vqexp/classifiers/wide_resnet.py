@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqexp.core.errors import require
+from vqexp.core.errors import check_number, require
 
 
 class _Block(nn.Module):
@@ -76,9 +76,8 @@ def wide_resnet(
     Takes images (N, C, H, W) in [0, 1] with C from `shape` (C, H, W), returns logits (N, num_classes). Raises
     `ConfigError` unless `depth` is 6 n + 4 with n >= 1, `widen_factor` >= 1 and `dropout` is in [0, 1).
     """
-    require(
-        depth >= 10 and depth % 6 == 4, f"classifier.depth is {depth}; it must be 6 n + 4 with n at least 1"
-    )
-    require(widen_factor >= 1, f"classifier.widen_factor is {widen_factor}; it must be at least 1")
-    require(0 <= dropout < 1, f"classifier.dropout is {dropout}; it must be in [0, 1)")
+    check_number("classifier.depth", depth, low=10, high=1000, integer=True)
+    require(depth % 6 == 4, f"classifier.depth is {depth}; it must be 6 n + 4 with n at least 1")
+    check_number("classifier.widen_factor", widen_factor, low=1, high=100, integer=True)
+    check_number("classifier.dropout", dropout, low=0, below=1)
     return WideResNet(shape[0], num_classes, depth, widen_factor, dropout)

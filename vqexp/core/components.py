@@ -14,7 +14,8 @@ from typing import Any
 
 from hydra.utils import get_object
 
-from vqexp.core.errors import ConfigError, one_line, require
+from vqexp.core.errors import ConfigError, WorkError, one_line, require
+from vqexp.core.kinds import Kinds, check_kind, part_kinds
 
 # What says where and how to compute but not what: no part of any key.
 EXECUTION = frozenset({"root", "download", "memory_limit", "backend", "cost"})
@@ -43,12 +44,17 @@ class Component:
     partial: bool = False
 
     def make(self) -> Any:
-        """The object. Raises `ConfigError`, naming the group, if the factory takes other arguments."""
+        """The object. Raises `ConfigError`, naming the group, if the factory cannot make it."""
         arguments = {**self.arguments, **{name: part.make() for name, part in self.parts.items()}}
         try:
             return partial(self.factory, **arguments) if self.partial else self.factory(**arguments)
+        except (ConfigError, WorkError):
+            raise
         except TypeError as error:
-            raise ConfigError(f"{self.group}: {one_line(error)}") from None
+            raise ConfigError(f"{self.group}: {one_line(error)}") from error
+        except Exception as error:  # whatever the library, or the user's code, raises
+            target, why = self.settings["_target_"], f"{type(error).__name__}: {one_line(error)}"
+            raise ConfigError(f"{self.group}._target_={target} cannot be built: {why}") from error
 
 
 def component(
@@ -57,6 +63,7 @@ def component(
     *,
     offered: Mapping[str, Any] | None = None,
     known: Collection[str] = (),
+    kinds: Kinds = (),
     is_partial: bool = False,
 ) -> Component:
     """The component that settings describe.
@@ -66,10 +73,12 @@ def component(
     `PARTIAL` which are always called later.
 
     offered: arguments for a target that takes them, unless they are set. known: settings that are there for
-    other groups and go to the target only if it takes them. Raises `ConfigError` for an unknown target, or a
-    setting that the target does not take.
+    other groups and go to the target only if it takes them. kinds: what the target must give (`check_kind`);
+    of a nested component its parameter's annotation says so. Raises `ConfigError` for an unknown target, one
+    of another kind, or a setting that the target does not take.
     """
     target, factory = settings.get("_target_"), target_of(group, settings)
+    check_kind(f"{group}._target_={target}", factory, kinds)
     is_partial = bool(settings.get("_partial_", is_partial))
     given = {name: value for name, value in settings.items() if name not in ("_target_", "_partial_")}
     defaults = parameters(factory)
@@ -89,7 +98,10 @@ def component(
         unset = {name: plain(d) for name, d in rest.items() if name not in arguments and d is not NONE}
     parts = {
         name: component(
-            f"{group}.{name}", arguments[name], is_partial=name in getattr(factory, "PARTIAL", ())
+            f"{group}.{name}",
+            arguments[name],
+            kinds=part_kinds(factory, name),
+            is_partial=name in getattr(factory, "PARTIAL", ()),
         )
         for name in nested(factory, arguments)
     }
@@ -109,9 +121,9 @@ def nested(factory: Any, settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def build(group: str, settings: Mapping[str, Any]) -> Any:
+def build(group: str, settings: Mapping[str, Any], kinds: Kinds = ()) -> Any:
     """The object that `settings` describes. Raises as `component` does."""
-    return component(group, settings).make()
+    return component(group, settings, kinds=kinds).make()
 
 
 def target_of(group: str, settings: Mapping[str, Any]) -> Any:

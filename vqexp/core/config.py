@@ -2,7 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable
+import sys
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path
 
 # `8/255`, as people write a fraction
 FRACTION = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")
+NO_CHOICE = re.compile(r"null|true|false|[-+]?\.?\d[\d._]*(e[-+]?\d+)?|[-+]?(inf|nan)", re.IGNORECASE)
 TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "_target_")  # settings that hold no number
 
 
@@ -27,9 +30,9 @@ def register_resolvers() -> None:
     the first two are equal, else 0.1). Each takes `8/255` as the number that it is.
     """
     resolvers: dict[str, Callable[..., Any]] = {
-        "div": lambda a, b: a / b,
-        "mul": lambda a, b: a * b,
-        "add": lambda a, b: a + b,
+        "div": lambda a, b: _number(a) / _number(b),
+        "mul": lambda a, b: _number(a) * _number(b),
+        "add": lambda a, b: _number(a) + _number(b),
         "equal": lambda a, b, then, otherwise: then if a == b else otherwise,
         "least": lambda *values: min((value for value in values if value is not None), default=None),
         "first": lambda *values: next((value for value in values if value is not None), None),
@@ -40,6 +43,12 @@ def register_resolvers() -> None:
 
 def _of_numbers(resolver: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *values: resolver(*map(numbers, values))
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return value
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -89,6 +98,15 @@ def config_message(error: BaseException) -> str:
     return _line(error)
 
 
+def check_choices(overrides: Sequence[str]) -> None:
+    """Raise `ConfigError` for a group that is set to null or a number, of which Hydra does not say which."""
+    for text in overrides:
+        group, _, value = text.lstrip("+").partition("=")
+        if NO_CHOICE.fullmatch(value) and re.fullmatch(r"[a-z_/]+", group) and (CONF / group).is_dir():
+            found = {path.stem for path in (CONF / group).glob("*.yaml")} | _in_folders(group)
+            raise ConfigError(f"{group}={value} is no choice; choose one of {', '.join(sorted(found))}")
+
+
 def _in_folders(group: str) -> set[str]:
     """A group's choices in folders, as `vq/mnist`; what is in a folder `base` is for others to build on."""
     paths = [path for path in (CONF / group).glob("*/*.yaml") if path.parent.name != "base"]
@@ -96,6 +114,14 @@ def _in_folders(group: str) -> set[str]:
 
 
 CONFIG_FAULTS = (ConfigError, HydraException, OmegaConfBaseException)
+READERS = ("hydra", "omegaconf", "antlr4")  # packages that read the command line and the config
+
+
+def is_readers(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf raised `error`: then what they read is wrong, whatever they call it."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    tops = [name.partition(".")[0] for name in modules]
+    return next((top in READERS for top in reversed(tops) if top not in sys.stdlib_module_names), False)
 
 
 def _line(error: BaseException) -> str:

@@ -30,7 +30,7 @@ def require(condition: Any, message: str) -> None:
 
 def one_of(name: str, value: Any, allowed: Any) -> None:
     """Raise `ConfigError`, listing what exists, unless `value` is among `allowed`."""
-    require(value in allowed, f"{name} is {value!r}; it must be one of {', '.join(map(str, allowed))}")
+    require(value in tuple(allowed), f"{name} is {value!r}; it must be one of {', '.join(map(str, allowed))}")
 
 
 def check_number(

@@ -5,9 +5,7 @@ A result is found again only where the code that made it is the same.
 
 import ast
 import inspect
-import site
 import sys
-import sysconfig
 from collections.abc import Iterator
 from importlib.util import resolve_name
 from pathlib import Path
@@ -18,6 +16,7 @@ from vqexp.core.components import Component, distribution, is_ours
 from vqexp.core.errors import ConfigError
 from vqexp.core.files import file_error, hash_files, sha256_of_file
 from vqexp.core.keys import key_of
+from vqexp.core.kinds import is_installed
 
 # module name -> (hash of its file when it was first met, the object that was asked for then)
 _met: dict[str, tuple[str, Any]] = {}
@@ -81,7 +80,7 @@ def origins(factory: Any) -> tuple[set[str], list[ModuleType]]:
         module = sys.modules.get(getattr(part, "__module__", "") or "")
         if module is None or module.__name__ == "builtins" or is_ours(f"{module.__name__}."):
             continue
-        if _is_installed(module):
+        if is_installed(module):
             packages.add(" ".join(distribution(module.__name__)))
         else:
             waiting.append(module)
@@ -99,7 +98,7 @@ def _own_closure(waiting: list[ModuleType]) -> Iterator[ModuleType]:
         yield module
         for name in _imports(module):
             other = sys.modules.get(name)
-            if other is not None and not is_ours(f"{name}.") and not _is_installed(other):
+            if other is not None and not is_ours(f"{name}.") and not is_installed(other):
                 waiting.append(other)
 
 
@@ -120,17 +119,6 @@ def _imports(module: ModuleType) -> set[str]:
             )
             names |= {str(base), *(f"{base}.{alias.name}" for alias in node.names)}
     return names
-
-
-def _is_installed(module: ModuleType) -> bool:
-    """Part of Python or of an installed package; without a file: built in, unless it is `__main__`."""
-    path = getattr(module, "__file__", None)
-    if path is None:
-        return module.__name__ != "__main__" and module.__name__ in sys.builtin_module_names
-    paths = sysconfig.get_paths()
-    roots = [paths[name] for name in ("purelib", "platlib", "stdlib", "platstdlib")]
-    roots += [*site.getsitepackages(), site.getusersitepackages()]
-    return any(Path(path).resolve().is_relative_to(Path(root).resolve()) for root in roots)
 
 
 def _hash(group: str, component: Component, module: ModuleType) -> list[str]:

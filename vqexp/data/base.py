@@ -1,5 +1,6 @@
 """What every data set offers: a check, a fingerprint, and images in an order fixed by a seed."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from vqexp.data.images import Images
 from vqexp.data.split import Split
 
 SPLITS = ("train", "test")
+NAME = re.compile(r"\w[\w.+-]*")  # of a folder, in no other folder
 
 
 class Dataset(ABC):
@@ -40,6 +42,8 @@ class Dataset(ABC):
 
         Raises ConfigError, naming the allowed range.
         """
+        fits = isinstance(name, str) and NAME.fullmatch(name)
+        require(fits, f"dataset.name is {name!r}; it must be letters, digits and any of . _ - +")
         self.name = name
         self.shape = _shape(name, shape)
         self.num_classes = whole(f"{name}'s num_classes", num_classes, 2)
@@ -121,5 +125,5 @@ def _shape(name: str, shape: Any) -> tuple[int, int, int]:
         f"{name}'s shape is {shape}; it must be three whole numbers of at least 1: channels, height, width"
     )
     require(isinstance(shape, Sequence) and not isinstance(shape, str) and len(shape) == 3, message)
-    require(all(isinstance(size, int) and size >= 1 for size in shape), message)
+    require(all(type(size) is int and size >= 1 for size in shape), message)
     return (shape[0], shape[1], shape[2])

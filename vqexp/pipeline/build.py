@@ -7,19 +7,20 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import nn
 
 from vqexp.classifiers import PRECISIONS
 from vqexp.core.components import component, is_ours
 from vqexp.core.config import resolved
 from vqexp.core.errors import ConfigError, SenselessError, check_number, one_of, require
+from vqexp.core.kinds import check_made
+from vqexp.core.required import check_required
 from vqexp.core.sources import source_of
 from vqexp.core.store import Store
 from vqexp.defenses import NoDefense, adapted
 from vqexp.pipeline.check import check, check_classifier, comes_ready
 from vqexp.pipeline.experiment import GROUPS, Experiment
 from vqexp.pipeline.metric import Metric
-from vqexp.pipeline.parts import NETWORK, group_component, network
+from vqexp.pipeline.parts import KINDS, NETWORK, group_component, network
 from vqexp.pipeline.ready import own_weights
 
 
@@ -29,23 +30,20 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     Raises `ConfigError` with one line that says what is wrong and what is allowed.
     """
     plain = resolved(config)
+    check_required(plain)
     check_number("seed", plain["seed"], low=0, high=2**31 - 1, integer=True)
     one_of("precision", plain["precision"], PRECISIONS)
-    root = plain["store"]["root"]
-    require(root, "store.root is empty; name a writable folder")
     components = {name: group_component(name, plain) for name in GROUPS}
     plain |= {name: part.settings for name, part in components.items()}
     parts = {name: part.make() for name, part in components.items()}
-    require(
-        isinstance(parts["defense"], nn.Module),
-        f"defense._target_={plain['defense']['_target_']} is no torch.nn.Module",
-    )
+    for name, part in parts.items():  # of a function of the user's own it is known only now
+        check_made(name, part, KINDS[name])
     parts["defense"] = adapted(parts["defense"])
     source = _source(plain)
     experiment = Experiment(
         config=plain,
         sources={name: found for name, part in components.items() if (found := source_of(part))},
-        store=Store(root),
+        store=Store(plain["store"]["root"]),
         device=_device(plain["device"]),
         precision=plain["precision"],
         seed=plain["seed"],
@@ -71,7 +69,10 @@ def _source(config: dict[str, Any]) -> dict[str, Any]:
     around = {name: config["classifier"].get(name) for name in NETWORK}
     part = network(config)
     config["classifier"] = {**part.settings, **around}
-    checkpoint = config["classifier"]["checkpoint"] or "auto"
+    checkpoint = config["classifier"].get("checkpoint") or "auto"
+    require(
+        isinstance(checkpoint, str), f"classifier.checkpoint is {checkpoint!r}; it must be a path, or null"
+    )
     trained = checkpoint == "auto" and not comes_ready(config["classifier"])
     if trained and not is_ours(part.settings["_target_"]) and not config["training"].get("start"):
         trained = own_weights(part) is None
@@ -79,6 +80,7 @@ def _source(config: dict[str, Any]) -> dict[str, Any]:
     if trained:
         part = group_component("training", config)
         config["training"], training = part.settings, part.make()
+        check_made("training", training, KINDS["training"])
     return {"training": training, "checkpoint": None if checkpoint == "auto" else Path(checkpoint)}
 
 
@@ -97,10 +99,15 @@ def _sources_of_f(experiment: Experiment) -> dict[str, dict[str, Any]]:
 def _further_metrics(experiment: Experiment) -> dict[str, Metric]:
     """The metrics of `metrics`; completes their settings and adds the sources of those that are not ours."""
     chosen = experiment.config.get("metrics") or {}
-    components = {name: component(f"metrics.{name}", settings) for name, settings in chosen.items()}
+    components = {
+        name: component(f"metrics.{name}", settings, kinds=(Metric,)) for name, settings in chosen.items()
+    }
     experiment.config["metrics"] = {name: part.settings for name, part in components.items()}
     experiment.sources |= {part.group: found for part in components.values() if (found := source_of(part))}
-    return {name: part.make() for name, part in components.items()}
+    found = {name: part.make() for name, part in components.items()}
+    for name, metric in found.items():
+        check_made(f"metrics.{name}", metric, Metric)
+    return found
 
 
 def _surrogate(experiment: Experiment) -> Experiment | None:

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from vqexp.core.components import nested, target_of
+from vqexp.core.components import is_ours, nested, target_of
+from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError, SenselessError, WorkError, one_line, require
 from vqexp.core.generators import generators_kept
-from vqexp.core.inputs import check_logits
+from vqexp.core.inputs import check_kept_shape, check_logits
 from vqexp.core.modes import evaluating
+from vqexp.core.random_module import call
 from vqexp.pipeline.experiment import Experiment
 
 LOCAL = ("zoo", "folder")  # weights that are on this machine
@@ -29,7 +31,26 @@ def check(experiment: Experiment) -> None:
     check_radius(experiment)
     experiment.dataset.check(("test",))  # first, so that tables leave out data that is not here
     check_training(experiment)
+    check_defense(experiment)
     check_classifier(experiment)
+
+
+def check_defense(experiment: Experiment) -> None:
+    """Run a preprocessor that is not ours on two gray images: it must keep their shape, and not fail."""
+    defense, device = experiment.defense, experiment.device
+    if not defense.preprocesses or is_ours(experiment.config["defense"]["_target_"]):
+        return
+    images = torch.full((2, *experiment.dataset.shape), 0.5, device=device)
+    try:
+        with evaluating(defense), torch.no_grad(), generators_kept():
+            check_kept_shape(defense.name, images, call(defense.to(device), images, Draw("call", 0)))
+    except (ConfigError, WorkError) as error:
+        raise ConfigError(one_line(error)) from error
+    except Exception as error:  # whatever torch, or the user's code, raises
+        raise ConfigError(
+            f"defense {defense.name} fails on images of shape {tuple(images.shape)}: "
+            f"{type(error).__name__}: {one_line(error)}"
+        ) from error
 
 
 def check_training(experiment: Experiment) -> None:

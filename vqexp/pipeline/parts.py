@@ -6,14 +6,30 @@ from functools import cache
 from typing import Any
 
 from omegaconf import OmegaConf
+from torch import nn
 
+from vqexp.adversaries import Adversary
+from vqexp.attacks import Attack
 from vqexp.core.components import Component, component, is_ours, target_of
 from vqexp.core.config import CONF
 from vqexp.core.errors import require
 from vqexp.data import Dataset
+from vqexp.loggers import Logger
+from vqexp.pipeline.metric import Metric
+from vqexp.training import Training
 
 BATCH = 100  # images a chunk, for an attack that is not ours
 AROUND_IMAGES = ("name", "shape", "num_classes", "seed", "n", "train_n")  # settings of every dataset of ours
+KINDS: dict[str, type] = {  # what each group's target must give
+    "dataset": Dataset,
+    "classifier": nn.Module,
+    "training": Training,
+    "defense": nn.Module,
+    "adversary": Adversary,
+    "attack": Attack,
+    "metric": Metric,
+    "logger": Logger,
+}
 NETWORK = ("mean", "std", "checkpoint")  # settings of a classifier around its network
 
 
@@ -22,7 +38,7 @@ def network(config: Mapping[str, Any]) -> Component:
     settings = {name: value for name, value in config["classifier"].items() if name not in NETWORK}
     dataset = config["dataset"]
     offered = {"shape": dataset["shape"], "num_classes": dataset["num_classes"]}
-    return component("classifier", settings, offered=offered)
+    return component("classifier", settings, offered=offered, kinds=(nn.Module,))
 
 
 def group_component(name: str, config: Mapping[str, Any]) -> Component:
@@ -43,7 +59,7 @@ def group_component(name: str, config: Mapping[str, Any]) -> Component:
     if name == "training" and not is_ours(settings.get("_target_")):
         offered = dict(preset.get("standard", {}))
     known = _of_datasets() if name == "dataset" else ()
-    return component(name, settings, offered=offered, known=known)
+    return component(name, settings, offered=offered, known=known, kinds=(KINDS[name],))
 
 
 def _dataset(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from vqexp.core.components import Component
-from vqexp.core.errors import ConfigError, WorkError, one_line, require
+from vqexp.core.errors import require
 from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.keys import key_of
 from vqexp.core.notes import note
@@ -36,16 +36,9 @@ def own_weights(part: Component) -> str | None:
 def _weights(part: Component, seed: int) -> str | None:
     """A hash of all parameters and buffers of the network built with `seed`; None if none is trained."""
     target = part.settings["_target_"]
-    try:
-        with generators_kept():
-            seed_generators(seed)
-            network = part.make()
-    except (ConfigError, WorkError):
-        raise
-    except Exception as error:  # whatever the user's code raises
-        raise ConfigError(
-            f"classifier._target_={target} cannot be built: {type(error).__name__}: {one_line(error)}"
-        ) from error
+    with generators_kept():
+        seed_generators(seed)
+        network = part.make()
     require(isinstance(network, nn.Module), f"classifier._target_={target} is no torch.nn.Module")
     parameters = list(network.parameters())
     if parameters and all(each.unique().numel() < 2 for each in parameters):

@@ -26,7 +26,7 @@ def draw_figure(
     from vqexp.reports.render.plot import plot
 
     if figure.drawing is not None:
-        files: list[Path] = build("figure.drawing", {**figure.drawing, "stem": folder / figure.name})
+        files: list[Path] = build("figure.drawing", {**figure.drawing, "stem": folder / figure.name}, (list,))
         return files
     if figure.kind == "pictures":
         return draw_picture_figure(figure, cells, folder, note)

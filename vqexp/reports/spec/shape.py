@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vqexp.core.errors import require
+from vqexp.core.required import check_required
 
 TEXTS = (
     "common",
@@ -29,8 +30,12 @@ ENTRIES = {
 
 
 def check_choice(config: DictConfig) -> None:
-    """Raise `ConfigError` unless `dry_run` is a flag, and not both a table and a figure are asked for."""
-    require(isinstance(config.dry_run, bool), f"dry_run is {config.dry_run!r}; it must be true or false")
+    """Raise `ConfigError` unless a run's settings are all there, and at most one of table and figure is."""
+    check_required(config)
+    for name in ("table", "figure"):
+        found = config.get(name)
+        named = found is None or (isinstance(found, Mapping) and isinstance(found.get("name"), str))
+        require(named, f"{name} is {found!r}; it must be a choice such as {name}=vq_{name}1 (see --help)")
     both = config.get("table") is not None and config.get("figure") is not None
     require(not both, "table= and figure= are both given; it must be one of them at a time")
 
