@@ -10,8 +10,10 @@ from records import estimate, record
 from vqexp import results
 from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError
+from vqexp.core.keys import key_of
 from vqexp.pipeline import read
 from vqexp.pipeline.older import FORMAT
+from vqexp.pipeline.reading import record_from, sealed
 from vqexp.reports.render.summary import print_summary
 
 PUBLISHED = CONF.parent / "results" / "records.jsonl.gz"
@@ -67,17 +69,20 @@ def test_all_published_records_are_read_with_titles():
         (json.dumps({**record().plain(), "colour": "red"}), "colour: Extra inputs are not permitted"),
         (json.dumps({**record().plain(), "metrics": {"a": {"mean": "x"}}}), "metrics.a"),
         (json.dumps({**record().plain(), "format": 99}), "it has format 99"),
+        (json.dumps({**record().plain(), "reported": 5}), "reported: Input should be"),
+        (json.dumps({**sealed(record().plain()), "smoke": True}), "its checksum is not that of its contents"),
+        (json.dumps({**record().plain(), "config": {"dataset": {"name": "a"}}}), "scale"),
     ],
 )
-def test_what_is_no_record_is_named_in_one_line(vqexp, tmp_path, text, reason):
+def test_what_is_no_record_is_named_in_one_line_and_left_out(vqexp, tmp_path, text, reason):
     path = written(tmp_path / "store", text) if (tmp_path / "store").mkdir() is None else None
     with pytest.raises(ConfigError) as caught:
         results.load(tmp_path / "store")
     assert str(caught.value).startswith(f"{path} is no record of a run, or damaged (")
     assert reason in str(caught.value)
     status, out, err = vqexp("dry_run=true")
-    assert (status, out) == (2, "")
-    assert err == f"vqexp: {caught.value}\n"
+    assert (status, out) == (0, "missing\n")
+    assert err == f"note: {str(caught.value).removesuffix('; remove it')}; it is left out\n"
 
 
 def test_a_damaged_file_of_records_names_the_line(tmp_path):
@@ -88,6 +93,35 @@ def test_a_damaged_file_of_records_names_the_line(tmp_path):
     path.write_bytes(b"no gzip")
     with pytest.raises(ConfigError, match=r"records.jsonl.gz cannot be read"):
         results.records(path)
+
+
+def test_of_a_damaged_file_of_records_what_is_whole_and_sealed_is_taken(tmp_path, capsys):
+    """Not so a record without a checksum, which the damage may have changed."""
+    keys = [f"{number:04}" for number in range(400)]
+    plain = [record(key=key, facts={"log": key_of(key)}).plain() for key in keys]
+    lines = [json.dumps(each if number % 2 else sealed(each)) for number, each in enumerate(plain)]
+    path = tmp_path / "records.jsonl.gz"
+    data = gzip.compress("\n".join(lines).encode())
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        results.records(path)
+    found = [each.key for each in results.records(path, strict=False)]
+    assert found == [key for key in keys[::2] if key in found]
+    assert 20 < len(found) < 200
+    assert f"{path} is damaged" in capsys.readouterr().err
+
+
+def test_every_damaged_byte_of_a_record_is_noticed():
+    """Or it changes nothing: a blank, or the case of a digit of an escape."""
+    text = json.dumps(sealed(record(metrics={"natural_accuracy": estimate()}).plain()), indent=1)
+    whole = record_from(text, "it").plain()
+    for place in range(0, len(text), 7):
+        for other in ("0", "x", '"', text[place].swapcase()):
+            damaged = text[:place] + other + text[place + 1 :]
+            try:
+                assert record_from(damaged, "it").plain() == whole
+            except ConfigError as error:
+                assert "\n" not in str(error)  # noqa: PT017
 
 
 def test_a_new_metric_prints_itself(capsys):

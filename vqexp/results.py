@@ -11,15 +11,16 @@ if TYPE_CHECKING:
     from vqexp.pipeline.record import Record
 
 
-def records(source: str | Path | None = None) -> "list[Record]":
+def records(source: str | Path | None = None, *, strict: bool = True) -> "list[Record]":
     """The records of a store, or of a file with one a line such as `results/records.jsonl.gz`.
 
     In the order of their keys; none if there is no such store or file. Older ones come in today's format.
-    Raises `ConfigError`, naming the file, for one that is damaged or no record.
+    Raises `ConfigError`, naming the file, for one that is damaged or no record; with `strict=False` it is
+    named on stderr and left out.
     """
-    from vqexp.pipeline.record import read_all  # torch is slow to import
+    from vqexp.pipeline.reading import read_all  # torch is slow to import
 
-    return read_all(source or default_root())
+    return read_all(source or default_root(), strict=strict)
 
 
 def load(source: str | Path | None = None) -> "pd.DataFrame":

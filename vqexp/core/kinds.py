@@ -25,13 +25,16 @@ def check_kind(name: str, factory: Any, kinds: Kinds) -> None:
     require(callable(factory), f"{name} is {_what(factory)}; name a class or a function in it")
     function = factory.func if isinstance(factory, partial) else factory
     given = function if inspect.isclass(function) else _result(function)
-    if given is None or not kinds:
-        fits = not _is_pythons(function) and (not kinds or not is_installed(_module(function)))
+    if not kinds:
+        require(not _is_pythons(function), f"{name} is a part of Python itself, and no component")
+        return
+    if given is None:
+        fits = not is_installed(_module(function))
     else:
         fits = any(_is_one(given, kind) for kind in kinds)
-    wanted = " or ".join(map(label, kinds)) or "code of yours"
+    wanted = " or ".join(map(label, kinds))
     advice = "" if inspect.isclass(function) else f"; a function must say that it returns one: `-> {wanted}`"
-    require(fits, f"{name} is no {wanted}{advice if kinds else ''}")
+    require(fits, f"{name} is no {wanted}{advice}")
 
 
 def kinds_of(hint: Any) -> Kinds:

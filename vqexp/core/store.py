@@ -5,12 +5,13 @@ finished one is never computed again. The lock of a key is freed by the system w
 run that is killed, or shared by several workers, resumes where it was.
 """
 
+import errno
 import hashlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,15 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Job:
-    """One artifact to be had: `compute` is called only when the store lacks it."""
+    """One artifact to be had: `compute` is called only when the store lacks it.
+
+    tensors: names of those that whoever asks for it needs.
+    """
 
     kind: str
     key: str
     compute: Callable[[], Artifact]
+    tensors: Collection[str] = ()
 
 
 def default_root() -> Path:
@@ -54,27 +59,33 @@ class Store:
         self.root = Path(root)
 
     def check(self) -> None:
-        """Create the root; raise `ConfigError` if nothing can be written there."""
+        """Create the root; raise `ConfigError` if it can neither be written nor holds records to read."""
         probe = self.root / f".probe-{os.getpid()}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"probe")
             probe.unlink()
         except OSError as error:
-            raise ConfigError(
-                f"store.root={self.root} is not writable ({error.strerror}); "
-                "name a writable folder with store.root=DIR or VQEXP_HOME"
-            ) from None
+            if not (self.root / "records").is_dir():
+                raise ConfigError(
+                    f"store.root={self.root} is not writable ({error.strerror}); "
+                    "name a writable folder with store.root=DIR or VQEXP_HOME"
+                ) from None
 
     def path(self, kind: str, key: str) -> Path:
         """Where the artifact is or will be."""
         return self.root / kind / f"{key}.safetensors"
 
     def load(self, kind: str, key: str) -> Artifact | None:
-        """The artifact, or None if there is none; a broken one is reported and counts as none."""
+        """The artifact, or None if there is none; a broken one is reported and counts as none.
+
+        Raises `WorkError` for one that may not be read, or a folder in its place.
+        """
         path = self.path(kind, key)
         if not path.exists():
             return None
+        with faults(f"{path} cannot be read"), path.open("rb"):
+            pass
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
@@ -85,6 +96,15 @@ class Store:
             pass
         print(f"{path} is damaged, or not what its name says; it is made again", file=sys.stderr)
         return None
+
+    def _wanted(self, job: Job) -> Artifact | None:
+        """The artifact of `job`; None if there is none, or one without a tensor that is needed."""
+        artifact = self.load(job.kind, job.key)
+        lacking = sorted(set(job.tensors) - set(artifact.tensors)) if artifact else []
+        if lacking:
+            print(f"{self.path(job.kind, job.key)} has no {lacking[0]}; it is made again", file=sys.stderr)
+            return None
+        return artifact
 
     def fetch(self, job: Job) -> Artifact:
         """The artifact of `job`, computed if need be."""
@@ -99,7 +119,7 @@ class Store:
         for last_round, indices in ((False, range(len(jobs))), (True, left)):
             for index in indices:
                 job = jobs[index]
-                artifact = self.load(job.kind, job.key)
+                artifact = self._wanted(job)
                 if artifact is None:
                     artifact = self._compute(job, wait=last_round)
                 if artifact is None:
@@ -111,15 +131,17 @@ class Store:
         """Compute under the key's lock; None if another process holds it and `wait` is false."""
         path = self.path(job.kind, job.key)
         lock_path = path.with_suffix(".lock")
+        lock = FileLock(lock_path, timeout=-1 if wait else 0)
         with faults(f"{path.parent} cannot be written"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(lock_path, timeout=-1 if wait else 0)
+            if lock_path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{lock_path.name} is a folder; remove it")
             try:
                 lock.acquire()
             except Timeout:
                 return None
         try:
-            artifact = self.load(job.kind, job.key)
+            artifact = self._wanted(job)
             if artifact is None:
                 for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed as it wrote
                     left.unlink()

@@ -97,7 +97,8 @@ class Foundation:
         classifier = experiment.classifier()
         training = experiment.training
         if training is not None:
-            job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training))
+            names = classifier.state_dict().keys()
+            job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training), names)
             trained = self.ledger.fetch(job)
             self.training_facts = {name: trained.facts.get(name) for name in FACTS}
             classifier.load_state_dict(trained.tensors)

@@ -1,18 +1,14 @@
-"""What the record of a run is, and the one reader of all records, new and old."""
+"""What the record of a run is."""
 
-import gzip
-import json
 import math
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vqexp.core.config import finite
-from vqexp.core.errors import ConfigError
 from vqexp.core.estimate import Estimate
-from vqexp.pipeline.older import FORMAT, upgraded
+from vqexp.pipeline.older import FORMAT
 
 
 class _Part(BaseModel):
@@ -93,6 +89,20 @@ class Record(_Part):
     provenance: Provenance
     outcomes: dict[str, Right] = Field(default_factory=dict)
 
+    @field_validator("config")
+    @classmethod
+    def _groups(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """What every reader of records looks at is there."""
+        for group, name in (
+            ("scale", "name"),
+            ("dataset", "name"),
+            ("dataset", "n"),
+            ("defense", "_target_"),
+        ):
+            if not isinstance(config.get(group), Mapping) or name not in config[group]:
+                raise ValueError(f"it has no {group}.{name}")
+        return config
+
     @field_validator("metrics", mode="before")
     @classmethod
     def _numbers(cls, metrics: Any) -> Any:
@@ -119,43 +129,3 @@ def _completed(estimate: Any) -> Any:
     low, high = estimate.get("ci95") or (None, None)
     ends = (-math.inf if low is None else low, math.inf if high is None else high)
     return {**estimate, **numbers, "ci95": ends}
-
-
-def record_from(text: str, where: str) -> Record:
-    """The record that `text` holds, of today's format or an older one.
-
-    Raises `ConfigError`, naming `where` the text is from, if it is damaged or no record.
-    """
-    try:
-        return Record(**upgraded(json.loads(text)))
-    except ValidationError as error:
-        first, place = error.errors()[0], ".".join(map(str, error.errors()[0]["loc"]))
-        reason = f"{place}: {first['msg']}"
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = str(error) or type(error).__name__
-    raise ConfigError(f"{where} is no record of a run, or damaged ({reason}); remove it")
-
-
-def read(path: str | Path) -> Record:
-    """The record in a file; raises as `record_from` does."""
-    return record_from(Path(path).read_text(errors="replace"), str(path))
-
-
-def read_all(source: str | Path) -> list[Record]:
-    """The records of a store, or of a file with one a line such as `results/records.jsonl.gz`.
-
-    In the order of their keys; none if there is no such store or file. Raises as `record_from` does.
-    """
-    source = Path(source)
-    if source.suffix != ".gz":
-        return [read(path) for path in sorted((source / "records").glob("[!.]*.json"))]
-    return list(_lines(source)) if source.exists() else []
-
-
-def _lines(source: Path) -> Iterable[Record]:
-    try:
-        lines = gzip.decompress(source.read_bytes()).decode().splitlines()
-    except (OSError, EOFError, ValueError) as error:
-        raise ConfigError(f"{source} cannot be read ({error})") from None
-    for number, line in enumerate(lines, 1):
-        yield record_from(line, f"{source}, line {number},")

@@ -82,7 +82,8 @@ class Stages(Foundation):
     def adversarial(self) -> list[Artifact]:
         """What is known of the adversarial images, chunk by chunk; the images lie in the store."""
         jobs = [
-            Job("adversarial", key, partial(self._attack, i)) for i, key in enumerate(self.adversarial_keys)
+            Job("adversarial", key, partial(self._attack, i), ("images", "perturbed", "fooled"))
+            for i, key in enumerate(self.adversarial_keys)
         ]
         return self.ledger.fetch_chunks(
             "attack",

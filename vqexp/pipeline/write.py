@@ -7,10 +7,13 @@ from typing import Any
 
 from vqexp.core.atomic import write_atomically
 from vqexp.core.components import EXECUTION
+from vqexp.core.errors import ConfigError
 from vqexp.core.keys import key_of
+from vqexp.core.notes import note
 from vqexp.core.store import Artifact, Job
 from vqexp.pipeline.metric import Measurement
 from vqexp.pipeline.provenance import provenance
+from vqexp.pipeline.reading import read, sealed
 from vqexp.pipeline.record import Counts, MadeFor, Provenance, Record
 from vqexp.pipeline.stages import Stages
 
@@ -50,14 +53,14 @@ def write_record(
     overrides: Sequence[str] = (),
     reported: MadeFor | None = None,
 ) -> Path:
-    """Write the record, and beside it the per-image counts; an existing one of the same key stays.
+    """Write the record, and beside it the per-image counts; an existing one of the same key stays if whole.
 
     Returns the record's path.
     """
     experiment = stages.experiment
     key = record_key(stages, reported)
     path = experiment.store.root / "records" / f"{key}.json"
-    if path.exists():
+    if _is_whole(path):
         return path
     experiment.store.fetch(Job("counts", key, lambda: Artifact(found.counts, {})))
     config = experiment.config
@@ -82,5 +85,17 @@ def write_record(
             backend=experiment.defense.computed_by(experiment.dataset.shape, experiment.device),
         ),
     )
-    write_atomically(path, (json.dumps(record.plain(), indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(sealed(record.plain()), indent=1) + "\n").encode())
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the record is there and can be read; a damaged one is told and made again."""
+    if not path.exists():
+        return False
+    try:
+        read(path)
+    except ConfigError as error:
+        note(f"{str(error).removesuffix('; remove it')}; it is made again")
+        return False
+    return True

@@ -18,8 +18,13 @@ from typing import Any
 
 from vqexp import results
 from vqexp.audits.members import Audit
+from vqexp.core.atomic import write_atomically
+from vqexp.core.errors import ConfigError, one_line
+from vqexp.core.keys import key_of
+from vqexp.core.notes import note
 from vqexp.core.store import Store
 from vqexp.pipeline.outcomes import with_outcomes
+from vqexp.pipeline.reading import SEAL, sealed
 from vqexp.pipeline.record import Record
 from vqexp.pipeline.write import settings_that_matter
 from vqexp.reports.analysis.gather import Section
@@ -58,14 +63,30 @@ class AuditPage:
 
 def measurements(store: str | Path, folder: Path) -> list[Record]:
     """Returns the store's records and those that an earlier report left in `folder`, but no smoke runs."""
-    found = {record.key: record for record in results.records(folder / RECORDS)}
-    for record in results.records(store):
+    found = {record.key: record for record in _published(folder / RECORDS)}
+    for record in results.records(store, strict=False):
         if not record.smoke:
             before = found.get(record.key)
             if before is not None and before.outcomes:
                 record = record.model_copy(update={"outcomes": before.outcomes})
             found[record.key] = with_outcomes(record, Store(store))
     return [record for _, record in sorted(found.items()) if not record.smoke]
+
+
+def _published(path: Path) -> list[Record]:
+    """Returns the records of an earlier report; of a damaged file a copy stays, as it is written anew."""
+    try:
+        return results.records(path)
+    except ConfigError:
+        set_aside(path)
+        return results.records(path, strict=False)
+
+
+def set_aside(path: Path) -> None:
+    """Copies a damaged file to `NAME.damaged`, and says so."""
+    copy = path.with_name(f"{path.name}.damaged")
+    write_atomically(copy, path.read_bytes())
+    note(f"{path} is damaged; it is kept as {copy.name}, and the report takes what is whole in it")
 
 
 def records_file(shown: Iterable[tuple[Table, Section]]) -> bytes:
@@ -84,7 +105,7 @@ def records_file(shown: Iterable[tuple[Table, Section]]) -> bytes:
     for key, record in found.items():
         kept = {name: right for name, right in record.outcomes.items() if name in metrics[key]}
         found[key] = record.model_copy(update={"outcomes": kept}) if record.outcomes else record
-    text = "".join(json.dumps(_portable(record)) + "\n" for _, record in sorted(found.items()))
+    text = "".join(json.dumps(sealed(_portable(record))) + "\n" for _, record in sorted(found.items()))
     return gzip.compress(text.encode(), mtime=0)  # without a date, so that the same records are the same file
 
 
@@ -105,14 +126,37 @@ def kept_audits(folder: Path, audit: Audit) -> dict[str, AuditPage]:
     path = folder / AUDITS
     if not path.exists():
         return {}
-    found = {}
-    for head in csv.DictReader(io.StringIO(path.read_text())):
-        name, rows = head.pop("name"), int(head.pop("rows"))
-        text = (folder / "audits" / f"{name}.md").read_text()
-        if "verdict" not in head:
-            head, text = with_verdict(audit, head, text, rows)
-        found[name] = AuditPage(head, text, rows)
+    found, damaged = {}, False
+    for number, head in enumerate(csv.DictReader(io.StringIO(path.read_text(errors="replace"))), 2):
+        try:
+            name, page = _kept_audit(head, folder, audit)
+            found[name] = page
+        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+            damaged = True
+            note(f"{path}, line {number}, or its page is damaged ({one_line(error)}); it is left out")
+    if damaged:
+        set_aside(path)
     return found
+
+
+def _kept_audit(head: dict[str, str], folder: Path, audit: Audit) -> tuple[str, AuditPage]:
+    """Returns name and page of one line; raises an error of any kind if it is none."""
+    seal = head.pop(SEAL, None)
+    if seal is not None and seal != key_of(head):
+        raise ValueError("its checksum is not that of its contents")
+    if None in head or None in head.values():
+        raise ValueError("it has other columns than the first line")
+    name, rows = head.pop("name"), int(head.pop("rows"))
+    text = (folder / "audits" / f"{name}.md").read_text()
+    if "verdict" not in head:
+        known, text = with_verdict(audit, head, text, rows)
+        return name, AuditPage(known, text, rows)
+    return name, AuditPage(head, text, rows)
+
+
+def _as_read(line: Mapping[str, Any], columns: list[str]) -> dict[str, str]:
+    """Returns a line as a CSV file gives it back: texts, and an empty one for what is missing."""
+    return {name: "" if line.get(name) is None else str(line[name]) for name in columns}
 
 
 def audits_text(audits: Mapping[str, AuditPage]) -> str:
@@ -121,7 +165,7 @@ def audits_text(audits: Mapping[str, AuditPage]) -> str:
     lines = [{"name": name, "rows": audit.rows, **audit.head} for name, audit in audits.items()]
     first = ("name", "verdict", "rows", "of")
     others = [name for name in lines[0] if name not in first]
-    writer = csv.DictWriter(text, fieldnames=[*first, *others], lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=[*first, *others, SEAL], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({**line, SEAL: key_of(_as_read(line, [*first, *others]))} for line in lines)
     return text.getvalue()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from vqexp.core.store import Store
 from vqexp.pipeline.outcomes import with_outcomes
-from vqexp.pipeline.record import Record, read
+from vqexp.pipeline.reading import read
+from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import brittle
 from vqexp.reports.analysis.gather import figure_points, with_quoted
 from vqexp.reports.analysis.judge import judge

@@ -29,7 +29,7 @@ class Cache:
 
     @cached_property
     def _records(self) -> list[Record]:
-        return results.records(self.root)
+        return results.records(self.root, strict=False)
 
     @cached_property
     def _settings(self) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ class Cache:
 
     @cached_property
     def _index(self) -> Index:
-        return Index([*self._records, *results.records(PUBLISHED)])
+        return Index([*self._records, *results.records(PUBLISHED, strict=False)])
 
     def has(self, config: Mapping[str, Any]) -> bool:
         """Whether the store has a record of a run with this resolved config."""
