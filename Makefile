@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SCALE ?= cpu
+KILLS ?= 100
 TABLES := $(basename $(notdir $(wildcard conf/table/*_table*.yaml)))
 FIGURES := $(basename $(notdir $(wildcard conf/figure/*.yaml)))
 
 # where Python keeps no compiled files, every process of the suite would compile torch anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint setup smoke bench reproduce-tables reproduce-figures report
+.PHONY: demo test lint setup smoke bench reproduce-tables reproduce-figures report faults advisories
 
 demo: .venv/ready  ## the main job on the embedded default: digits, swRD, PGD
 	$(BIN)/python run.py
@@ -39,6 +40,12 @@ smoke: .venv/ready  ## all tables and figures on digits in minutes: a check of t
 bench: .venv/ready  ## the quantizers' speed on this CPU beside others', into benchmarks/cpu.json
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[bench]'
 	$(BIN)/python benchmarks/cpu.py --out benchmarks/cpu.json
+
+faults: .venv/ready  ## kills, damage and bad settings by the hundred: results/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/faults.py $(KILLS)
+
+advisories: .venv/ready  ## known vulnerabilities of the installed packages, where an advisory database can be reached
+	-timeout 120 $(BIN)/uv tool run pip-audit --path $(wildcard .venv/lib/python*/site-packages)
 
 report: .venv/ready  ## results/ from the records in the store
 	$(BIN)/python scripts/report.py

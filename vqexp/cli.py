@@ -27,6 +27,7 @@ from vqexp.core.config import (
     resolved,
 )
 from vqexp.core.errors import ConfigError, WorkError, require
+from vqexp.core.secrets import without_secrets
 from vqexp.help import help_text
 from vqexp.reports.spec.shape import check_choice
 
@@ -109,5 +110,5 @@ def _flags() -> Namespace:
 
 def _stop(error: BaseException) -> NoReturn:
     """Tell the error in one line; exit with 2 for bad input, 1 for a fault during work."""
-    print(f"vqexp: {config_message(error)}", file=sys.stderr)
+    print(f"vqexp: {without_secrets(config_message(error))}", file=sys.stderr)
     sys.exit(2 if isinstance(error, CONFIG_FAULTS) else 1)

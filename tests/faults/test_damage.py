@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from damage import damage_artifacts, damage_records
+from matplotlib import pyplot as plt
 from records import record
 
 from vqexp import results
 from vqexp.audits.members import load_audit
+from vqexp.core.atomic import write_atomically
 from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError, WorkError
+from vqexp.core.plot import save
 from vqexp.core.store import Artifact, Job, Store
 from vqexp.pipeline import prepare, run
 from vqexp.reports.render.kept import audits_text, kept_audits, measurements
@@ -92,6 +96,11 @@ def test_a_damaged_record_is_named_and_made_again(config, tmp_path, capsys, dama
     assert [each.metrics for each in again] == [each.metrics for each in whole]
 
 
+def test_damage_is_noticed_or_changes_nothing(tmp_path):
+    assert damage_artifacts(tmp_path, 200).unnoticed == 0
+    assert damage_records(tmp_path, 200).unnoticed == 0
+
+
 # what is committed
 
 
@@ -132,3 +141,56 @@ def test_a_damaged_line_of_audits_is_left_out_and_kept_aside(tmp_path, capsys):
 def test_a_record_says_where_the_damage_is():
     with pytest.raises(ValueError, match=r"it has no dataset\.name"):
         record({"dataset": {"n": 3}})
+
+
+# the disk
+
+
+@pytest.mark.trains
+def test_room_made_on_a_full_disk_lets_a_training_go_on(config, tmp_path, monkeypatch):
+    """It fails in one line in the middle, leaves no half file, and ends as if nothing had been."""
+    settings = ["scale=smoke", "training.epochs=2", "attack=none", "dataset.n=4", "training.lr=0.02"]
+    fsync, room = os.fsync, 1
+
+    def full(file):
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    root = tmp_path / "store"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(WorkError, match=r"training/\w+\.pt cannot be written: the disk is full"):
+            run(config(*settings, root=root))
+    assert [path.suffix for path in (root / "training").iterdir()] == [".pt"]  # of the first epoch
+    run(config(*settings, root=root))
+    assert not list((root / "training").iterdir())
+    run(config(*settings, root=tmp_path / "undisturbed"))
+    one, other = results.records(root)[0], results.records(tmp_path / "undisturbed")[0]
+    assert (one.key, one.metrics) == (other.key, other.metrics)
+
+
+def test_what_a_killed_process_left_beside_a_file_is_removed_once_it_is_old(tmp_path):
+    old, new = tmp_path / ".file.md.1", tmp_path / ".file.md.2"
+    for left in (old, new):
+        left.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    write_atomically(tmp_path / "file.md", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".file.md.2", "file.md"]
+
+
+def test_a_drawing_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    canvas = plt.figure()
+    paths = save(canvas, tmp_path / "figures" / "a")
+    before = [path.read_bytes() for path in paths]
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WorkError, match=r"a\.pdf cannot be written: the disk is full"):
+        save(plt.figure(), tmp_path / "figures" / "a")
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["a.pdf", "a.png"]

@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
+from torch import nn
+
 from vqexp.adversaries import Adversary
 from vqexp.attacks import Attack
 from vqexp.audits.members import Audit
@@ -25,7 +27,7 @@ def senseless(
     known: labels of rows that need no look.
     """
     try:
-        built = adapted(build("defense", defense))
+        built = adapted(build("defense", defense, (nn.Module,)))
     except ConfigError:
         return {}
     settings = json.dumps(dict(defense), sort_keys=True)

@@ -1,12 +1,16 @@
 """Files that appear whole or not at all."""
 
 import errno
+import glob
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vqexp.core.errors import WorkError
+
+STALE = 3600  # seconds after which nobody writes a temporary file any more
 
 
 @contextmanager
@@ -20,12 +24,21 @@ def atomically(path: Path) -> Iterator[Path]:
     with faults(f"{path} cannot be written"):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(path)
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Of processes that were killed as they wrote; none that may still be writing, on whatever machine."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE:
+                left.unlink()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

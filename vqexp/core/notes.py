@@ -3,8 +3,10 @@
 import sys
 from functools import cache
 
+from vqexp.core.secrets import without_secrets
+
 
 @cache
 def note(line: str) -> None:
     """Say it, once a process."""
-    print(f"note: {line}", file=sys.stderr)
+    print(f"note: {without_secrets(line)}", file=sys.stderr)

@@ -77,3 +77,9 @@ def size_of(eps: float) -> str:
     """An eps in [0, 1] pixels as papers write it: `8/255`, `0.3`."""
     steps = round(255 * eps)
     return f"{steps}/255" if 0 < steps <= 32 and math.isclose(255 * eps, steps) else f"{eps:.4g}"
+
+
+def literal(text: str) -> str:
+    """A name or setting that is not ours, for Markdown: no tag, code, link or line break comes of it."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("`", "\\`").replace("](", "]\\(")
+    return " ".join(escaped.split())

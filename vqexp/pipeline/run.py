@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from vqexp.core.secrets import without_secrets
 from vqexp.defenses import ForeignModel
 from vqexp.pipeline.build import prepare
 from vqexp.pipeline.metric import Measurement
@@ -32,7 +33,9 @@ def run(
     name = "-".join(
         settings[part]["_target_"].rsplit(".", 1)[-1] for part in ("defense", "adversary", "attack")
     )
-    logger.start(settings, group, f"{settings['dataset']['name']}-{name}", str(experiment.store.root))
+    logger.start(
+        without_secrets(settings), group, f"{settings['dataset']['name']}-{name}", str(experiment.store.root)
+    )
     stages = Stages(experiment)
     found = _measured(stages)
     path = write_record(stages, found, _facts(stages) | found.facts, overrides, reported)

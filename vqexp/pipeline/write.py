@@ -10,6 +10,7 @@ from vqexp.core.components import EXECUTION
 from vqexp.core.errors import ConfigError
 from vqexp.core.keys import key_of
 from vqexp.core.notes import note
+from vqexp.core.secrets import without_secrets
 from vqexp.core.store import Artifact, Job
 from vqexp.pipeline.metric import Measurement
 from vqexp.pipeline.provenance import provenance
@@ -85,7 +86,7 @@ def write_record(
             backend=experiment.defense.computed_by(experiment.dataset.shape, experiment.device),
         ),
     )
-    write_atomically(path, (json.dumps(sealed(record.plain()), indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(sealed(without_secrets(record.plain())), indent=1) + "\n").encode())
     return path
 
 

@@ -12,7 +12,7 @@ from vqexp.audits.standing import headline
 from vqexp.audits.tries import by_tries, disagreement
 from vqexp.audits.verdict import opening, rules, trust
 from vqexp.core.estimate import proportion
-from vqexp.core.text import interval, percent, size_of
+from vqexp.core.text import interval, literal, percent, size_of
 from vqexp.reports.render.audit_indicators import indicators_table
 from vqexp.reports.render.origin import in_low_precision, origin
 from vqexp.reports.spec.settings import from_overrides, to_overrides
@@ -34,13 +34,14 @@ def audit_page(
     before the attacks.
     """
     head = headline(result)
+    defense = literal(head["defense"])
     lines = [
-        f"# Audit: {head['defense']} on {head['dataset']}, eps {head['eps']}",
+        f"# Audit: {defense} on {head['dataset']}, eps {head['eps']}",
         "",
         *opening(head, trust(result.checks, complete=not result.missing)),
         "",
         *(line for note in notes for line in (f"Measured beforehand: {note}.", "")),
-        f"Defense: {head['defense']}({head['settings']}). Written by:",
+        f"Defense: {defense}({literal(head['settings'])}). Written by:",
         "",
         f"    {command}",
         "",

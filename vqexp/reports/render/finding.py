@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from vqexp.audits.verdict import INCOMPLETE
+from vqexp.core.text import literal
 from vqexp.reports.analysis.texts import settings_from, share_from, size_from
 from vqexp.reports.render.kept import AuditPage
 from vqexp.reports.spec.reported import ATTACKERS, Reported, reported
@@ -25,8 +26,8 @@ def _line(head: Mapping[str, str]) -> str:
     papers = " -> ".join(_reported(claims, who) for who in ATTACKERS)
     verdict = f"Unfinished: {head['verdict']}" if head["verdict"].startswith(INCOMPLETE) else head["verdict"]
     return (
-        f"- **{head['defense']}** ({_named(settings)}) on {head['dataset']}, eps {head['eps']}: {clean} "
-        f"right without attack -> {ignored} against an attacker who ignores it -> **{known}** "
+        f"- **{literal(head['defense'])}** ({_named(settings)}) on {head['dataset']}, eps {head['eps']}: "
+        f"{clean} right without attack -> {ignored} against an attacker who ignores it -> **{known}** "
         f"{head['interval']} against one who knows it (n {head['n']}). Reported: {papers}. **{verdict}**"
     )
 

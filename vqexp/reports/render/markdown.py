@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vqexp.audits.calibration import Calibrated
 from vqexp.core.config import CONF
-from vqexp.core.text import interval, percent, runs, shown, span
+from vqexp.core.text import interval, literal, percent, runs, shown, span
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.gather import Place, Section
 from vqexp.reports.analysis.judge import WORDS
@@ -88,7 +88,8 @@ def audits_section(audits: Mapping[str, AuditPage]) -> str:
     lines += [_row(("defense", *AUDIT_COLUMNS.values())), _row(["---"] * (1 + len(AUDIT_COLUMNS)))]
     for name, audit in audits.items():
         head = audit.head
-        lines.append(_row((f"[{head['defense']}](audits/{name}.md)", *(head[key] for key in AUDIT_COLUMNS))))
+        link = f"[{literal(head['defense'])}](audits/{name}.md)"
+        lines.append(_row((link, *(literal(head[key]) for key in AUDIT_COLUMNS))))
     return "\n".join([*lines, ""])
 
 
@@ -121,7 +122,7 @@ def figure_section(drawn: Drawn) -> str:
             lines += _grid_lines(figure.table, grid, records, figure_options(drawn))
     for entry in drawn.entries:
         for section in entry.sections[:1]:
-            lines += ["", f"f: {section.title}. {section_origin(section)}"]
+            lines += ["", f"f: {literal(section.title)}. {section_origin(section)}"]
     return "\n".join([*lines, ""])
 
 
@@ -131,7 +132,9 @@ def _grid_lines(table: Table, grid: Grid, records: Mapping[Place, Record], told:
     title = ", ".join(text for text in (grid.title, images(grid, records)) if text)
     if has_numbers(grid, records):
         lines += ["", _row((title, *grid.columns)), _row(["---"] * (1 + len(grid.columns)))]
-        lines += [_row((label, *(_number(cell, records) for cell in cells))) for label, cells in grid.rows]
+        lines += [
+            _row((literal(label), *(_number(cell, records) for cell in cells))) for label, cells in grid.rows
+        ]
     missing = command_of_missing(table, grid, records, told)
     return [
         *lines,
@@ -182,7 +185,7 @@ def table_page(entry: Entry) -> str:
     lines = [f"\n## {table.title} ({table.source})\n", *(f"{note}\n" for note in table.notes)]
     for index, section in enumerate(entry.shown):
         told = options(table, section)
-        lines.append(f"### f: {section.title or 'nothing measured yet'}\n")
+        lines.append(f"### f: {literal(section.title) or 'nothing measured yet'}\n")
         lines.append(f"    VQEXP_DATA=DIR python run.py -m table={table.name} {told}\n")
         lines += [_row(HEADINGS), _row(["---"] * len(HEADINGS))]
         for row in table.rows:
@@ -196,22 +199,22 @@ def table_page(entry: Entry) -> str:
 
 def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[str]:
     """Returns a line of the table, an entry for each of `HEADINGS`. told: the options of the section."""
-    reported = reported_text(cell.reported)
+    reported, row, column = reported_text(cell.reported), literal(cell.row), literal(cell.column)
     if cell.quoted:
         known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
         later = f"`training={cell.training}` would measure it" if known else ""
-        return [cell.row, cell.column, reported, cell.quoted, later, *[""] * 5]
+        return [row, column, reported, cell.quoted, later, *[""] * 5]
     record = section.records.get((cell.row, cell.column))
     if record is None:
-        return [cell.row, cell.column, reported, "", f"`{command(table, cell, told)}`", *[""] * 5]
+        return [row, column, reported, "", f"`{command(table, cell, told)}`", *[""] * 5]
     metrics = record.metrics
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     robust = cell.metric.startswith("robust")
     alone = metrics.get("undefended_accuracy" if robust else "undefended_natural_accuracy")
     gap = difference(cell, estimate)
     return [
-        cell.row,
-        cell.column,
+        row,
+        column,
         reported,
         shown(estimate),
         interval(estimate),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqexp.core.atomic import write_atomically
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import brittle
 from vqexp.reports.analysis.gather import (
@@ -111,12 +112,11 @@ def _files(figure: Figure, points: Sequence[Point], store: Path, folder: Path) -
     found = [store / "figures" / f"{figure.name}.{ending}" for ending in ("pdf", "png")]
     if not all(path.exists() for path in found):
         return [folder / path.name for path in found if (folder / path.name).exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     return [_copied(path, folder / path.name) for path in found]
 
 
 def _copied(path: Path, to: Path) -> Path:
-    to.write_bytes(path.read_bytes())
+    write_atomically(to, path.read_bytes())
     return to
 
 

@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from vqexp.core.atomic import atomically
 from vqexp.core.components import build
 from vqexp.core.config import CONF, resolved
 from vqexp.core.draws import Draw
@@ -38,8 +39,8 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
             rows["adversarial"], Draw("report", 0, ids)
         )
     canvas = _grid([(rows, _verdicts(stages, rows))])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.savefig(path, dpi=110)
+    with atomically(path) as temporary:
+        canvas.savefig(temporary, format="png", dpi=110)
     plt.close(canvas)
 
 

@@ -1,0 +1,9 @@
+"""A short version of `make faults`."""
+
+import pytest
+from kills import Killed, kill_runs
+
+
+@pytest.mark.trains
+def test_work_that_is_killed_at_any_moment_loses_nothing_and_repeats_nothing(tmp_path):
+    assert kill_runs(tmp_path, kills=4) == Killed(kills=4, lost=0, twice=0)
