@@ -17,7 +17,7 @@ from vqexp.pipeline.reading import read, sealed
 
 @dataclass(frozen=True)
 class Damaged:
-    """tried: how many files were damaged. harmless: how many say the same all the same. unnoticed: the rest."""
+    """tried: how many times. harmless: how often the contents were the same. unnoticed: how often not."""
 
     tried: int
     harmless: int

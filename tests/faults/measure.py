@@ -57,7 +57,7 @@ def page(found: Counted, command: str) -> str:
     lines = [
         "# Faults",
         "",
-        f"Counted by `{command}`, which also writes this page. A short version runs in the tests, in `tests/faults`.",
+        f"Counted by `{command}`, which writes this page. `tests/faults` runs a short version.",
         "",
         "| fault | times | went wrong |",
         "| --- | --- | --- |",
