@@ -1,4 +1,4 @@
-"""Injects faults and writes the counts into results/reliability.md: python scripts/faults.py [KILLS]. Takes long."""
+"""Inject faults and write the counts into results/reliability.md: python scripts/faults.py [KILLS]."""
 
 import os
 import sys

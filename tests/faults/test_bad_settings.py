@@ -129,7 +129,9 @@ def test_a_target_of_another_kind_is_not_called(group, tmp_path, monkeypatch):
     )
     for target in others:
         changes = {f"{group}._target_": target}
-        with pytest.raises(ConfigError, match=rf"{group}\._target_={target} is no (torch|vqexp)\."):
+        with pytest.raises(
+            ConfigError, match=rf"{group}(\.source)?\._target_={target} is no (torch|vqexp)\."
+        ):
             prepare(configured((), changes), check_store=False)
     assert not (tmp_path / "ran").exists()
 

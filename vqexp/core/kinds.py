@@ -87,8 +87,9 @@ def _roots() -> list[Path]:
 
 def _is_one(given: type, kind: type) -> bool:
     if getattr(kind, "_is_protocol", False):
-        methods = [name for name, value in vars(kind).items() if callable(value) and name[0] != "_"]
-        return all(callable(getattr(given, name, None)) for name in methods)
+        own = (name for name, value in vars(kind).items() if inspect.isfunction(value))
+        methods = [name for name in own if name not in ("__init__", "__subclasshook__")]
+        return not _is_pythons(given) and all(callable(getattr(given, name, None)) for name in methods)
     return issubclass(given, kind)
 
 

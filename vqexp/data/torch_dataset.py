@@ -4,12 +4,13 @@ import inspect
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Dataset as TorchData
 
 from vqexp.core.errors import ConfigError, MissingError, one_line, require
 from vqexp.core.inputs import SLACK
@@ -22,6 +23,13 @@ MOST_BYTES = 4 * 2**30  # of images in memory
 EIGHT_BITS = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's modes
 
 _read: dict[tuple[Any, ...], Arrays] = {}  # what this process has read: the last split
+
+
+class Rows(Protocol):
+    """What is a map-style dataset without being a `torch.utils.data.Dataset`."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Any: ...
 
 
 class TorchDataset(Dataset):
@@ -41,7 +49,7 @@ class TorchDataset(Dataset):
     def __init__(
         self,
         *,
-        source: Callable[..., Any],
+        source: Callable[..., TorchData[Any] | Rows],
         shape: Sequence[int] | None = None,
         num_classes: int | None = None,
         **settings: Any,
