@@ -16,10 +16,10 @@ from vqexp.core.kinds import check_kind, check_made, kinds_of, label, part_kinds
 from vqexp.pipeline import prepare
 
 COMMANDS = {
-    "defense=null": "defense=null is no choice; choose one of additive_noise, bit_depth",
-    "attack=5": "attack=5 is no choice; choose one of autoattack",
+    "defense=null": "defense=null is no choice; choose one of ",
+    "attack=5": "attack=5 is no choice; choose one of ",
     "~attack": "attack is None; it must be one of the group's choices",
-    "-m table=null": "table=null is no choice; choose one of arxiv_table1",
+    "-m table=null": "table=null is no choice; choose one of ",
     "metric=[]": "metric is None",
     "store.root=5": "store.root is 5; name a writable folder",
     "~store.root": "store.root is empty; name a writable folder",
