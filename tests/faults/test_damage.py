@@ -3,6 +3,7 @@
 import csv
 import errno
 import gzip
+import json
 import os
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.plot import save
 from vqexp.core.store import Artifact, Job, Store
 from vqexp.pipeline import prepare, run
+from vqexp.pipeline.reading import record_from
 from vqexp.reports.render.kept import audits_text, kept_audits, measurements
 from vqexp.reports.spec.choices import read_settings
 
@@ -138,9 +140,9 @@ def test_a_damaged_line_of_audits_is_left_out_and_kept_aside(tmp_path, capsys):
     assert (tmp_path / "audits.csv.damaged").read_text() == path.read_text()
 
 
-def test_a_record_says_where_the_damage_is():
-    with pytest.raises(ValueError, match=r"it has no dataset\.name"):
-        record({"dataset": {"n": 3}})
+def test_a_record_says_what_it_lacks():
+    with pytest.raises(ConfigError, match=r"it has no dataset\.name"):
+        record_from(json.dumps(record({"dataset": {"n": 3}}).plain()), "it")
 
 
 # the disk

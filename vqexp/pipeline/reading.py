@@ -18,6 +18,8 @@ from vqexp.pipeline.record import Record
 
 SEAL = "checksum"  # a field of a record as it is written, over all others
 
+LOOKED_AT = (("scale", "name"), ("dataset", "name"), ("dataset", "n"), ("defense", "_target_"))
+
 
 def sealed(plain: Mapping[str, Any]) -> dict[str, Any]:
     """A record, as JSON holds it, with its checksum."""
@@ -37,13 +39,21 @@ def record_from(text: str, where: str, *, seal_needed: bool = False) -> Record:
         seal = raw.pop(SEAL, None)
         if seal != key_of(raw) and (seal_needed or seal is not None):
             raise ValueError("its checksum is not that of its contents")
-        return Record(**upgraded(raw))
+        return _with_groups(Record(**upgraded(raw)))
     except ValidationError as error:
         first, place = error.errors()[0], ".".join(map(str, error.errors()[0]["loc"]))
         reason = f"{place}: {first['msg']}"
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = str(error) or type(error).__name__
     raise ConfigError(f"{where} is no record of a run, or damaged ({reason}); remove it")
+
+
+def _with_groups(record: Record) -> Record:
+    """The record, in whose config there is what every reader of records looks at."""
+    for group, name in LOOKED_AT:
+        if not isinstance(record.config.get(group), Mapping) or name not in record.config[group]:
+            raise ValueError(f"it has no {group}.{name}")
+    return record
 
 
 def read(path: str | Path) -> Record:

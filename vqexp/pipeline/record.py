@@ -89,20 +89,6 @@ class Record(_Part):
     provenance: Provenance
     outcomes: dict[str, Right] = Field(default_factory=dict)
 
-    @field_validator("config")
-    @classmethod
-    def _groups(cls, config: dict[str, Any]) -> dict[str, Any]:
-        """What every reader of records looks at is there."""
-        for group, name in (
-            ("scale", "name"),
-            ("dataset", "name"),
-            ("dataset", "n"),
-            ("defense", "_target_"),
-        ):
-            if not isinstance(config.get(group), Mapping) or name not in config[group]:
-                raise ValueError(f"it has no {group}.{name}")
-        return config
-
     @field_validator("metrics", mode="before")
     @classmethod
     def _numbers(cls, metrics: Any) -> Any:
