@@ -58,6 +58,7 @@ def page(found: Counted, command: str) -> str:
         "# Faults",
         "",
         f"Counted by `{command}`, which writes this page. `tests/faults` runs a short version.",
+        "Kills strike training, attack, evaluation and certificate; the report is not among them.",
         "",
         "| fault | times | went wrong |",
         "| --- | --- | --- |",
