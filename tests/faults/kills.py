@@ -1,12 +1,16 @@
 """Killing work at random moments: what a store has finished stays, and is never made twice."""
 
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -43,8 +47,19 @@ class Killed:
     twice: int
 
 
-def kill_runs(folder: Path, kills: int, seed: int = 0) -> Killed:
-    """Does the runs undisturbed; then again and again, killed at random moments; compares."""
+def kill_runs(folder: Path, kills: int) -> Killed:
+    """Does the runs undisturbed; then again and again, killed at random moments; compares.
+
+    From a fresh process, as torch refuses to train in the fork of one that has trained.
+    """
+    root = Path(__file__).parents[2]
+    command = [sys.executable, __file__, str(folder), str(kills)]
+    paths = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=paths).stdout
+    return Killed(*json.loads(told))
+
+
+def _kill_runs(folder: Path, kills: int, seed: int = 0) -> Killed:
     register_resolvers()
     log = folder / "log"
     start = time.monotonic()
@@ -74,6 +89,8 @@ def finished(work: Callable[[], Any], seconds: float | None = None) -> bool:
             os.dup2(devnull, 1)
             work()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -108,3 +125,7 @@ def _overrides(chosen: Sequence[str], root: Path) -> list[str]:
 def _found(root: Path) -> list[str]:
     """What must not depend on kills: the numbers of every record, as text."""
     return [f"{record.key} {record.metrics} {record.artifacts}" for record in results.records(root)]
+
+
+if __name__ == "__main__":
+    print(json.dumps(astuple(_kill_runs(Path(sys.argv[1]), int(sys.argv[2])))))
