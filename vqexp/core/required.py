@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "cell": ((str, type(None)), "TABLE/ROW/COLUMN, or null"),
     "place": ((str, type(None)), "a text, or null"),
 }
+OF_SWEEPS = ("dry_run", "cell", "place")  # which the config of a record has not
 OTHERS = ("table", "figure", "hydra")  # which a run has, or has not
 EMPTY = (None, "")
 
@@ -33,6 +34,8 @@ def check_required(config: Mapping[str, Any]) -> None:
         fits = isinstance(found, Mapping)
         require(fits, f"{name} is {found!r}; it must be one of the group's choices: {name}=NAME (see --help)")
     for name, (kind, allowed) in KINDS.items():
+        if name in OF_SWEEPS and name not in config:
+            continue
         found = config.get(name)
         there = found is not None or (isinstance(kind, tuple) and type(None) in kind)
         require(there and isinstance(found, kind), f"{name} is {found!r}; it must be {allowed}")
