@@ -335,6 +335,7 @@ def test_attack_ranking_and_evaluation_have_draws_of_their_own(config, monkeypat
     monkeypatch.setattr(Recorded, "kept", [])
     settings = ["adversary=eot", "attack.restarts=2", "metric.runs=2", "metric.select_runs=2"]
     stages = Stages(prepare(config(f"defense._target_={__name__}.Recorded", *settings)))
+    Recorded.kept.clear()  # what preparation tried
     assert len(stages.adversarial) == 2
     used, again = set(Recorded.kept), len(Recorded.kept)
     attack = {(number, row) for purpose, number, row in used if purpose == "attack"}

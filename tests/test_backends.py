@@ -8,7 +8,7 @@ import torch
 from vqexp.core.errors import ConfigError
 from vqexp.defenses import PRD, SwRD
 from vqexp.defenses.vq import backends
-from vqexp.pipeline import record as records
+from vqexp.pipeline import reading as records
 
 CPU = torch.device("cpu")
 QUANTIZER = dict(s=2, k=4, sigma=0, tau=0)
