@@ -41,7 +41,7 @@ def audit(pgd, autoattack, checks=()):
 
 
 def judged(truth, *result, **more):
-    return judge_audit(Subject(f"a {truth} one", truth, []), audit(*result, **more))
+    return judge_audit(Subject(f"a {truth} one", truth, []), audit(*result, **more), "the command")
 
 
 def test_a_broken_defense_must_be_called_so():
@@ -77,7 +77,7 @@ def test_the_matrix_counts_verdicts():
 
 def test_a_wrong_verdict_stands_out():
     found = [judged("broken", 100, 100), judged("sound", 150, 150)]
-    page = calibration_page(found, "the command")
+    page = calibration_page(found)
     assert "**1 of 2 audits say what is known.**" in page
     assert "**the verdict must be BROKEN; the worst case must be below 5 %** |" in table(found)[2]
     assert {line.count("|") for line in table(found)} == {12}

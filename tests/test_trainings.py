@@ -9,13 +9,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from records import estimate, record
 from scipy import stats
 
+from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError
 from vqexp.core.estimate import pooled, spread
 from vqexp.pipeline.outcomes import Outcomes
 from vqexp.pipeline.record import Right
 from vqexp.reports.analysis.classifier import classifier_name
+from vqexp.reports.analysis.gather import Section
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.trainings import family, seed_of, together
+from vqexp.reports.render.material import Entry
+from vqexp.reports.render.report import table_frame
+from vqexp.reports.spec.table import read_table
 from vqexp.reports.sweep.base import by_seed
 from vqexp.reports.sweep.plan import Plan
 
@@ -111,3 +116,15 @@ def test_seeds_are_as_many_trainings_of_every_cell():
     both = Plan.of([first, second])
     assert both.jobs == [["a"], ["b"], ["c"]]
     assert both.places == [("T", "x", 0), ("T", "y", 1), ("T", "x", 2)]
+
+
+def test_the_csv_names_every_training_of_a_mean():
+    table = read_table(CONF / "table" / "ctrw_table5.yaml")
+    cell = next(cell for cell in table.cells() if cell.column == "pgd")
+    every = [trained(seed, [2, 0, 1, 2], 0.5 + seed / 8) for seed in (0, 1, 2)]
+    place = cell.row, cell.column
+    shown = Section(("f",), {place: together(every)}, frozenset([place]), {place: every})
+    (line,) = table_frame(Entry(table, [shown])).to_dict("records")
+    assert (line["trainings"], line["mean"]) == (3, pytest.approx(0.625))
+    assert line["key"].split() == [record.key for record in every]
+    assert "3 trainings" in line["classifier"]

@@ -77,7 +77,7 @@ class Calibrated:
     """What an audit said of a subject. Accuracies are fractions, None where they are not known.
 
     autoattack: the worst case over AutoAttack alone; others: over all attacks but AutoAttack. faults: what
-    the audit got wrong; none if it is right.
+    the audit got wrong; none if it is right. command: what ran it.
     """
 
     label: str
@@ -92,14 +92,15 @@ class Calibrated:
     n: int
     faults: tuple[str, ...]
     smoke: bool
+    command: str
 
     def plain(self) -> dict[str, Any]:
         """Returns it as plain data, for JSON."""
         return asdict(self)
 
 
-def judge_audit(subject: Subject, result: AuditResult) -> Calibrated:
-    """Compares an audit's verdict with the truth."""
+def judge_audit(subject: Subject, result: AuditResult, command: str) -> Calibrated:
+    """Compares an audit's verdict with the truth. command: what ran it."""
     found = standing(result)
     word = verdict_of(found).word
     autoattack, others = (_worst(result, with_reference=each) for each in (True, False))
@@ -116,6 +117,7 @@ def judge_audit(subject: Subject, result: AuditResult) -> Calibrated:
         found.n,
         tuple(_faults(subject.truth, word, found.worst, autoattack, others, result)),
         any(finding.record.smoke for finding in result.findings.values()),
+        command,
     )
 
 

@@ -60,10 +60,10 @@ def read_audit(
     Raises `WorkError` if the counts of a record have gone.
     """
     kinds = audit.kinds()
-    findings = {
-        label: Finding(kinds[label], record, *members_of(record, store), losses=losses_of(record, store))
-        for label, record in records.items()
-    }
+    findings = {}
+    for label, record in records.items():
+        counts = counts_of(record, store)
+        findings[label] = Finding(kinds[label], record, *members_of(counts), counts.get("attack_losses"))
     counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
     members = [member for label in counted if (member := findings[label].member)]
     worst = worst_case(members) if members else None
@@ -80,26 +80,21 @@ def read_audit(
     )
 
 
-def members_of(record: Record, store: Store) -> tuple[Member | None, Member | None]:
-    """Returns the record's outcomes on attacked and on clean images, None where it has none."""
-    counts = _counts(record, store)
+def counts_of(record: Record, store: Store) -> Mapping[str, Tensor]:
+    """Returns what the store has of each image of the record; raises `WorkError` if that has gone."""
+    artifact = store.load("counts", record.key)
+    if artifact is None:
+        raise WorkError(f"{store.path('counts', record.key)} has gone; run the audit again")
+    return artifact.tensors
+
+
+def members_of(counts: Mapping[str, Tensor]) -> tuple[Member | None, Member | None]:
+    """Returns a record's outcomes on attacked and on clean images, None where it has none."""
     adversarial, natural = (
         Member.from_counts(counts, kind) if f"{kind}_report_outcomes" in counts else None
         for kind in ("adversarial", "natural")
     )
     return adversarial, natural
-
-
-def losses_of(record: Record, store: Store) -> Tensor | None:
-    """Returns the losses that the record's attack met, (n, restarts, steps); None if it does not say."""
-    return _counts(record, store).get("attack_losses")
-
-
-def _counts(record: Record, store: Store) -> Mapping[str, Tensor]:
-    artifact = store.load("counts", record.key)
-    if artifact is None:
-        raise WorkError(f"{store.path('counts', record.key)} has gone; run the audit again")
-    return artifact.tensors
 
 
 def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[str, AuditResult]:

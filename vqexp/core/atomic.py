@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vqexp.core.errors import WorkError
 
-STALE = 3600  # seconds after which nobody writes a temporary file any more
+STALE = 3600  # seconds after which nobody writes a temporary file any more, on whatever machine
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def atomically(path: Path) -> Iterator[Path]:
     with faults(f"{path} cannot be written"):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(path)
+            remove_leftovers(path, STALE)
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
@@ -33,11 +33,11 @@ def atomically(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Of processes that were killed as they wrote; none that may still be writing, on whatever machine."""
+def remove_leftovers(path: Path, older: float) -> None:
+    """Of processes that were killed as they wrote to `path`; those that are `older` than so many seconds."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE:
+            if time.time() - left.stat().st_mtime >= older:
                 left.unlink()
 
 

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vqexp.core.atomic import faults, write_atomically
+from vqexp.core.atomic import faults, remove_leftovers, write_atomically
 from vqexp.core.errors import ConfigError
 
 
@@ -143,8 +143,7 @@ class Store:
         try:
             artifact = self._wanted(job)
             if artifact is None:
-                for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed as it wrote
-                    left.unlink()
+                remove_leftovers(path, 0)  # under the lock nobody else writes
                 start = time.perf_counter()
                 artifact = job.compute()
                 artifact.tensors = {name: t.contiguous().cpu() for name, t in artifact.tensors.items()}

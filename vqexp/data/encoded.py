@@ -1,7 +1,6 @@
 """Encoded images (PNG, JPEG, WebP, ...) that become pixels when indexed."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
@@ -12,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from vqexp.core.errors import ConfigError, one_line, require
+from vqexp.core.threads import over
 from vqexp.data.decode import decode
 
 # Up to this many pixels a side images are decoded once; larger ones each time they are asked for.
@@ -70,18 +70,15 @@ class Encoded:
         positions = rows.tolist()
         pixels: np.ndarray = np.empty((len(positions), height, width, channels), np.uint8)
         deep: dict[int, np.ndarray] = {}
-        workers = torch.get_num_threads()
 
-        def decode_every(start: int) -> None:
-            for at in range(start, len(positions), workers):
-                image = self._decode(positions[at])
-                if image.dtype == np.uint8:
-                    pixels[at] = image
-                else:
-                    deep[at] = image
+        def decode_one(at: int) -> None:
+            image = self._decode(positions[at])
+            if image.dtype == np.uint8:
+                pixels[at] = image
+            else:
+                deep[at] = image
 
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(decode_every, range(workers)))
+        over(len(positions), pixels.size, decode_one)
         if deep:
             pixels = pixels.astype(np.float32) / 255
             for at, image in deep.items():

@@ -21,12 +21,12 @@ from vqexp.core.held import hold
 from vqexp.core.inputs import check_images, check_labels
 from vqexp.core.modes import freeze
 from vqexp.core.random_module import name_of
+from vqexp.data.torch_dataset import MOST_BYTES
 from vqexp.defenses import Defended, Defense, adapted, defend
 from vqexp.reports.spec.settings import to_overrides
 
 BATCH = 100  # images read at once of a torch dataset
 LOOKED_AT = 16  # images, when a model is measured
-MOST_BYTES = 4 * 2**30  # of images in memory
 NORMS = ("linf", "l2")
 
 

@@ -3,6 +3,7 @@
 import base64
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +66,8 @@ def with_outcomes(record: Record, store: Store) -> Record:
     for metric, kind in COUNTED.items():
         runs = int(counts.get(f"{kind}_report_runs", 0))
         if metric in record.metrics and 0 < runs <= MOST_RUNS:
-            right = counts[f"{kind}_report_correct"].numpy().astype(np.uint8)
-            found[metric] = Right(
-                ids=key_of(record.config["dataset"]["name"], counts["ids"].tolist()),
-                right=base64.b64encode(zlib.compress(right.tobytes(), 9)).decode(),
-                runs=runs,
-            )
+            ids = key_of(record.config["dataset"]["name"], counts["ids"].tolist())
+            found[metric] = packed(ids, counts[f"{kind}_report_correct"].numpy(), runs)
     return record.model_copy(update={"outcomes": found}) if found else record
 
 
@@ -79,7 +76,17 @@ def outcomes_of(record: Record, metric: str) -> Outcomes | None:
     kept = record.outcomes.get(metric)
     if kept is None:
         return None
-    right = np.frombuffer(zlib.decompress(base64.b64decode(kept.right)), np.uint8)
     dataset = record.config["dataset"]
     order = key_of({name: value for name, value in dataset.items() if name not in COUNT_OR_PLACE})
-    return Outcomes(kept.ids, right / kept.runs, order=order)
+    return Outcomes(kept.ids, unpacked(kept) / kept.runs, order=order)
+
+
+def packed(ids: str, right: NDArray[Any], runs: int) -> Right:
+    """How often each image was right, (n,) of at most `MOST_RUNS`, as a record carries it."""
+    data = zlib.compress(right.astype(np.uint8).tobytes(), 9)
+    return Right(ids=ids, right=base64.b64encode(data).decode(), runs=runs)
+
+
+def unpacked(kept: Right) -> NDArray[np.uint8]:
+    """How often each image was right, (n,)."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(kept.right)), np.uint8)

@@ -1,14 +1,12 @@
 """Several trainings of one f, by different seeds, as one measurement."""
 
-import base64
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from vqexp.core.estimate import pooled
 from vqexp.core.keys import key_of
-from vqexp.pipeline.outcomes import MOST_RUNS
+from vqexp.pipeline.outcomes import MOST_RUNS, packed, unpacked
 from vqexp.pipeline.record import Record, Right
 
 
@@ -57,6 +55,4 @@ def _right(every: Sequence[Right | None]) -> Right | None:
     runs = sum(each.runs for each in known)
     if len(known) < len(every) or len({each.ids for each in known}) > 1 or runs > MOST_RUNS:
         return None
-    counts = sum(np.frombuffer(zlib.decompress(base64.b64decode(each.right)), np.uint8) for each in known)
-    data = zlib.compress(np.asarray(counts, np.uint8).tobytes(), 9)
-    return Right(ids=known[0].ids, right=base64.b64encode(data).decode(), runs=runs)
+    return packed(known[0].ids, np.sum([unpacked(each) for each in known], 0), runs)

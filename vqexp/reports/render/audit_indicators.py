@@ -3,6 +3,7 @@
 from vqexp.audits.checks import percent_of
 from vqexp.audits.indicators import TITLES, indicators
 from vqexp.audits.result import AuditResult
+from vqexp.reports.render.row import markdown_row
 
 TEXT = (
     "Shares of the images that an attack leaves right; a dash where nothing is known. A large one says that "
@@ -21,15 +22,13 @@ def indicators_table(result: AuditResult) -> list[str]:
         "",
         TEXT,
         "",
-        _row(heads),
-        _row(["---"] * len(heads)),
+        markdown_row(heads),
+        markdown_row(["---"] * len(heads)),
     ]
     for label, each in found.items():
         left = f"{int(each.right.sum())} of {len(each.right)}"
         shares = [each.share(name) for name in TITLES]
-        lines.append(_row([label, left, *("-" if share is None else percent_of(share) for share in shares)]))
+        lines.append(
+            markdown_row([label, left, *("-" if share is None else percent_of(share) for share in shares)])
+        )
     return [*lines, ""]
-
-
-def _row(entries: list[str]) -> str:
-    return f"| {' | '.join(entries)} |"

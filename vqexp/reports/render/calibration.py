@@ -10,44 +10,48 @@ from typing import Any
 from vqexp.audits.calibration import EXPECTED, Calibrated
 from vqexp.audits.verdict import RULES
 from vqexp.core.atomic import write_atomically
+from vqexp.reports.render.row import markdown_row
 
 FOLDER = "calibration"  # of a store
 FILE = "calibration.json"  # of a report
-COMMAND = "VQEXP_DATA=DIR VQEXP_CHECKPOINTS=WEIGHTS python run.py -m table=calibration"
+HEADINGS = (
+    *("defense", "known to be", "verdict", "no attack", "worst case", "95 %", "AutoAttack", "other attacks"),
+    *("attack checks held", "n", "wrong"),
+)
 TEXT = (
     "Defenses whose robustness is known, audited like any other. A broken one must be called BROKEN and fall "
     "below 5 %; a sound one must be called NO BREAK FOUND without any sign of gradient masking, and the "
     "attacks of the audit other than AutoAttack must lie within 1 point of AutoAttack on the same images."
 )
+WHERE = "`VQEXP_DATA` is the folder of data sets, `VQEXP_CHECKPOINTS` that of the sound networks' weights:"
 
 
-def calibration_page(judged: Sequence[Calibrated], command: str) -> str:
-    """Returns the page in Markdown. command: what ran the audits."""
-    return "\n".join(["# Calibration of the audit", "", *section(judged, command), ""])
+def calibration_page(judged: Sequence[Calibrated]) -> str:
+    """Returns the page in Markdown."""
+    return "\n".join(["# Calibration of the audit", "", *section(judged), ""])
 
 
-def section(judged: Sequence[Calibrated], command: str) -> list[str]:
-    """Returns how many audits are right, the command, the confusion matrix and a line for each audit."""
+def section(judged: Sequence[Calibrated]) -> list[str]:
+    """Returns how many audits are right, the commands, the confusion matrix and a line for each audit."""
     right = sum(not each.faults for each in judged)
-    lines = [f"**{right} of {len(judged)} audits say what is known.**", "", TEXT, "", f"    {command}", ""]
-    return [*lines, *matrix(judged), "", *table(judged)]
+    lines = [f"**{right} of {len(judged)} audits say what is known.**", "", TEXT, "", WHERE, ""]
+    commands = dict.fromkeys(each.command for each in judged)
+    return [*lines, *(f"    {command}" for command in commands), "", *matrix(judged), "", *table(judged)]
 
 
 def matrix(judged: Sequence[Calibrated]) -> list[str]:
     """Returns the confusion matrix: how many audits of each truth came to each verdict."""
     counts = Counter((each.truth, _word(each.verdict)) for each in judged)
     words = [word for word in RULES if any(count[1] == word for count in counts) or word in EXPECTED.values()]
-    lines = [_row(["known to be", *words]), _row(["---"] * (1 + len(words)))]
-    return lines + [_row([truth, *(str(counts[truth, word]) for word in words)]) for truth in EXPECTED]
+    lines = [markdown_row(["known to be", *words]), markdown_row(["---"] * (1 + len(words)))]
+    return lines + [
+        markdown_row([truth, *(str(counts[truth, word]) for word in words)]) for truth in EXPECTED
+    ]
 
 
 def table(judged: Sequence[Calibrated]) -> list[str]:
     """Returns a line for each audit, accuracies in percent; what it got wrong is in bold."""
-    lines = [
-        _row(["defense", "known to be", "verdict", "no attack", "worst case", "95 %", "AutoAttack"])
-        + " other attacks | attack checks held | n | wrong |",
-        _row(["---"] * 11),
-    ]
+    lines = [markdown_row(HEADINGS), markdown_row(["---"] * len(HEADINGS))]
     for each in judged:
         low, high = each.interval
         entries = [
@@ -63,7 +67,7 @@ def table(judged: Sequence[Calibrated]) -> list[str]:
             str(each.n),
             f"**{'; '.join(each.faults)}**" if each.faults else "",
         ]
-        lines.append(_row(entries))
+        lines.append(markdown_row(entries))
     return lines
 
 
@@ -106,7 +110,3 @@ def _word(verdict: str) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
-
-
-def _row(entries: Sequence[str]) -> str:
-    return f"| {' | '.join(entries)} |"

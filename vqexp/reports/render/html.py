@@ -65,9 +65,7 @@ def page(
         ),
         audits=[_audit(name, audit, folder) for name, audit in audits.items()],
         protocols=Markup(MARKDOWN.render(protocols(material.tables, audits))),
-        calibration=MARKDOWN.render("\n".join(calibration.section(calibrated, calibration.COMMAND)))
-        if calibrated
-        else "",
+        calibration=MARKDOWN.render("\n".join(calibration.section(calibrated))) if calibrated else "",
         tables=[_table(entry) for entry in material.tables],
         figures=[_figure(drawn) for drawn in material.figures],
     )
@@ -126,7 +124,11 @@ def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[
     record = section.records.get((cell.row, cell.column))
     if record is None:
         return {"kind": "missing", "reported": reported, "command": command(table, cell, told)}
-    return _measured(cell, record.metrics[cell.metric], _hover(cell, record))
+    return _measured(
+        cell,
+        record.metrics[cell.metric],
+        _hover(cell, record, section.measured.get((cell.row, cell.column), [record])),
+    )
 
 
 def _measured(cell: Cell, estimate: Estimate, hover: str) -> dict[str, str]:
@@ -143,13 +145,14 @@ def _measured(cell: Cell, estimate: Estimate, hover: str) -> dict[str, str]:
     }
 
 
-def _hover(cell: Cell, record: Record) -> str:
+def _hover(cell: Cell, record: Record, every: Sequence[Record]) -> str:
+    """Returns what the pointer shows of a cell. every: those, one a training, that `record` sums up."""
     metrics, made = record.metrics, record.provenance
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     lines = [
         f"95 % interval {interval(estimate)}; n {estimate.n}, runs {runs(estimate)}",
         f"on images that f gets right: {percent(own)}" if own else "",
-        f"f: {classifier_name(record)}",
+        f"f: {classifier_name(*every)}",
         f"commit {(made.commit or 'unknown')[:10]}, {made.device}, {made.date[:10]}",
     ]
     return "\n".join(line for line in lines if line)

@@ -18,6 +18,7 @@ from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
 from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
 from vqexp.reports.render.origin import low_precision, origin
 from vqexp.reports.render.protocols import protocols
+from vqexp.reports.render.row import markdown_row
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.table import Table
 
@@ -69,11 +70,7 @@ def page(
     parts += [claims_section("Checks of ours", OURS_HEADER, ours), audits_section(audits)]
     parts += [protocols(material.tables, audits)]
     if calibrated:
-        parts += [
-            "\n## Calibration of the audit\n",
-            *calibration.section(calibrated, calibration.COMMAND),
-            "",
-        ]
+        parts += ["\n## Calibration of the audit\n", *calibration.section(calibrated), ""]
     parts += [table_page(entry) for entry in material.tables]
     parts += [figure_section(drawn) for drawn in material.figures]
     parts += [picture_section(path) for path in pictures]
@@ -85,19 +82,22 @@ def audits_section(audits: Mapping[str, AuditPage]) -> str:
     if not audits:
         return ""
     lines = ["\n## Audits: once the attacker knows the defense\n", f"{AUDITS_TEXT}\n"]
-    lines += [_row(("defense", *AUDIT_COLUMNS.values())), _row(["---"] * (1 + len(AUDIT_COLUMNS)))]
+    lines += [
+        markdown_row(("defense", *AUDIT_COLUMNS.values())),
+        markdown_row(["---"] * (1 + len(AUDIT_COLUMNS))),
+    ]
     for name, audit in audits.items():
         head = audit.head
         link = f"[{literal(head['defense'])}](audits/{name}.md)"
-        lines.append(_row((link, *(literal(head[key]) for key in AUDIT_COLUMNS))))
+        lines.append(markdown_row((link, *(literal(head[key]) for key in AUDIT_COLUMNS))))
     return "\n".join([*lines, ""])
 
 
 def claims_section(title: str, text: str, claims: Sequence[Judged]) -> str:
     """Returns the table of claims: what became of them, measured and by the papers' own numbers."""
     lines = [f"\n## {title}\n", text]
-    lines += [_row(("claim", "measured", "comparisons", "worst", "n", "by the paper's own numbers"))]
-    lines += [_row(["---"] * 6)]
+    lines += [markdown_row(("claim", "measured", "comparisons", "worst", "n", "by the paper's own numbers"))]
+    lines += [markdown_row(["---"] * 6)]
     for claim in sorted(claims, key=lambda claim: WORDS.index(claim.measured.word)):
         found, own = claim.measured, claim.own
         n = span(found.n or ())
@@ -105,7 +105,7 @@ def claims_section(title: str, text: str, claims: Sequence[Judged]) -> str:
         own_word = "" if own.held is None else own.told + ("" if own.held else f": {own.worst}")
         word = f"**{found.word}**" if found.word in ("did not hold", "undecided") else found.word
         beside = "; ".join((word, *found.beside))
-        lines.append(_row((text, beside, found.counts, found.worst, n, own_word)))
+        lines.append(markdown_row((text, beside, found.counts, found.worst, n, own_word)))
     return "\n".join([*lines, ""])
 
 
@@ -131,9 +131,10 @@ def _grid_lines(table: Table, grid: Grid, records: Mapping[Place, Record], told:
     lines = []
     title = ", ".join(text for text in (grid.title, images(grid, records)) if text)
     if has_numbers(grid, records):
-        lines += ["", _row((title, *grid.columns)), _row(["---"] * (1 + len(grid.columns)))]
+        lines += ["", markdown_row((title, *grid.columns)), markdown_row(["---"] * (1 + len(grid.columns)))]
         lines += [
-            _row((literal(label), *(_number(cell, records) for cell in cells))) for label, cells in grid.rows
+            markdown_row((literal(label), *(_number(cell, records) for cell in cells)))
+            for label, cells in grid.rows
         ]
     missing = command_of_missing(table, grid, records, told)
     return [
@@ -187,12 +188,12 @@ def table_page(entry: Entry) -> str:
         told = options(table, section)
         lines.append(f"### f: {literal(section.title) or 'nothing measured yet'}\n")
         lines.append(f"    VQEXP_DATA=DIR python run.py -m table={table.name} {told}\n")
-        lines += [_row(HEADINGS), _row(["---"] * len(HEADINGS))]
+        lines += [markdown_row(HEADINGS), markdown_row(["---"] * len(HEADINGS))]
         for row in table.rows:
             for cell in table.cells(quoted=index == 0):  # what other papers say once is enough
                 place = (cell.row, cell.column)
                 if cell.row == row["label"] and (cell.quoted or place in section.places):
-                    lines.append(_row(_cell_texts(table, section, cell, told)))
+                    lines.append(markdown_row(_cell_texts(table, section, cell, told)))
         lines += ["", *([f"{section_origin(section)}\n"] if section.records else [])]
     return "\n".join(lines)
 
@@ -224,7 +225,3 @@ def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[s
         runs(estimate),
         str(estimate.n),
     ]
-
-
-def _row(entries: Sequence[str]) -> str:
-    return "| " + " | ".join(entry.replace("|", "\\|") for entry in entries) + " |"

@@ -9,6 +9,7 @@ from vqexp.core.estimate import Estimate
 from vqexp.reports.analysis.texts import share_from
 from vqexp.reports.render.kept import AuditPage
 from vqexp.reports.render.material import Entry
+from vqexp.reports.render.row import markdown_row
 from vqexp.reports.spec.choices import read_settings
 
 Where = Sequence[str]  # table, row
@@ -26,7 +27,7 @@ def protocols(tables: Sequence[Entry], audits: Mapping[str, AuditPage]) -> str:
     columns: Mapping[str, str] = spec()["columns"]
     lines = []
     for group in spec()["groups"]:
-        told = [_row(entries, audits, group, row) for row in group["rows"]]
+        told = [_line(entries, audits, group, each) for each in group["rows"]]
         rows = [cells for cells in told if any(cells[2:])]
         if rows:
             undefended = [_text(_measured(entries, group["undefended"], name)) for name in columns.values()]
@@ -37,29 +38,29 @@ def protocols(tables: Sequence[Entry], audits: Mapping[str, AuditPage]) -> str:
         return ""
     heads = ["defense", "reported", *columns, "worst case"]
     body = [heads, ["---"] * len(heads), *lines]
-    table = "\n".join("| " + " | ".join(cells) + " |" for cells in body)
+    table = "\n".join(map(markdown_row, body))
     return f"## {spec()['title']} ({spec()['source']})\n\n{spec()['text'].strip()}\n\n{table}\n"
 
 
-def _row(
+def _line(
     entries: Mapping[str, Entry],
     audits: Mapping[str, AuditPage],
     group: Mapping[str, Any],
-    row: Mapping[str, Any],
+    each: Mapping[str, Any],
 ) -> list[str]:
     base = group["undefended"]
     found = [
-        _text(_measured(entries, row["cells"], name), _measured(entries, base, spec()["baselines"][name]))
+        _text(_measured(entries, each["cells"], name), _measured(entries, base, spec()["baselines"][name]))
         for name in spec()["columns"].values()
     ]
-    reported = _text(_reported(entries, row.get("paper")), _reported(entries, group.get("paper")))
-    heads = [page.head for name, page in audits.items() if row.get("audit") == name.rsplit("-", 1)[0]]
+    reported = _text(_reported(entries, each.get("paper")), _reported(entries, group.get("paper")))
+    heads = [page.head for name, page in audits.items() if each.get("audit") == name.rsplit("-", 1)[0]]
     worst = share_from(heads[0]["worst"]) if heads and heads[0]["worst"] else None
     least = _measured(entries, base, spec()["worst"])
     text = _text(None if worst is None else 100 * worst, least)
     if text:
         text += f" {heads[0]['interval']}, n {heads[0]['n']}"
-    return [row["label"], reported, *found, text]
+    return [each["label"], reported, *found, text]
 
 
 def _measured(entries: Mapping[str, Entry], where: Where, column: str) -> float | None:

@@ -87,7 +87,8 @@ def table_frame(entry: Entry) -> pd.DataFrame:
     """Returns one line for each estimate of each measured cell, with provenance; fractions in [0, 1].
 
     `own` is true for the estimate that the column shows. Others of a record that fills several cells stand
-    once.
+    once. A mean over several trainings names the record of each in `key`; commit, device and date are the
+    first one's.
     """
     rows = []
     told: set[tuple[str, str]] = set()
@@ -95,6 +96,7 @@ def table_frame(entry: Entry) -> pd.DataFrame:
     for section in entry.sections:
         for (row, column), record in sorted(section.records.items()):
             cell, provenance = cells[row, column], record.provenance
+            every = section.measured.get((row, column), [record])
             for name, estimate in record.metrics.items():
                 own = name == cell.metric
                 if not own and (record.key, name) in told:
@@ -103,7 +105,7 @@ def table_frame(entry: Entry) -> pd.DataFrame:
                 reported = cell.reported[0] / estimate.scale if own and cell.reported else None
                 rows.append(
                     {
-                        "classifier": classifier_name(record),
+                        "classifier": classifier_name(*every),
                         "row": row,
                         "column": column,
                         "metric": name,
@@ -114,13 +116,14 @@ def table_frame(entry: Entry) -> pd.DataFrame:
                         "ci95_low": finite(estimate.ci95[0]),
                         "ci95_high": finite(estimate.ci95[1]),
                         "runs": estimate.runs,
+                        "trainings": max(1, len(estimate.trainings)),
                         "n": estimate.n,
-                        "key": record.key,
+                        "key": " ".join(each.key for each in every),
                         "commit": provenance.commit,
                         "dirty": provenance.dirty,
                         "device": provenance.device,
                         "torch": provenance.libraries["torch"],
-                        "seconds": round(sum(provenance.seconds.values()), 1),
+                        "seconds": round(sum(sum(each.provenance.seconds.values()) for each in every), 1),
                         "date": provenance.date,
                     }
                 )

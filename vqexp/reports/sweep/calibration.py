@@ -61,10 +61,10 @@ class CalibrationSweep(Sweep):
         for subject, audit in self.audits:
             own, paths = paths[: len(audit.jobs)], paths[len(audit.jobs) :]
             result = audit.result(own)
-            judged.append(judge_audit(subject, result))
+            judged.append(judge_audit(subject, result, command()))
             _, pages[subject.label] = audit.write(result, command())
         keep(judged, root)
-        text = calibration_page(judged, command())
+        text = calibration_page(judged)
         path = root / "pages" / f"calibration-{key_of(*(str(page) for page in pages.values()))}.md"
         write_atomically(path, text.encode())
         print(text)

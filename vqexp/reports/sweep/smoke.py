@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vqexp.reports.spec.cell import installs
 from vqexp.reports.spec.settings import group_of
 
 # Settings that are tied to the dataset or the network that the cell had, or to a budget.
@@ -22,8 +23,7 @@ REPLACED = (
 # Settings of metrics that decide which numbers there are; their others are budgets.
 KEPT = ("metric.certificates", "metric.radii")
 STAND_INS = {"dataset": "digits", "classifier": "small_cnn"}
-# What is trained briefly: an f of its own with a defense inside, and one that is attacked at every batch.
-INSIDE = ("activation_pruning", "ctrw", "kwta", "rna", "rpf")
+# What is trained briefly, beside an f of its own with a defense inside: one that is attacked at every batch.
 ATTACKED = ("fast", "mart", "overfit", "pgd_at", "trades")
 BRIEFLY = {"training.epochs": 2}
 
@@ -35,7 +35,7 @@ def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
     surrogate is trained as f is.
     """
     kept = {name: value for name, value in settings.items() if not _replaced(name)}
-    briefly = settings.get("defense") in INSIDE or settings.get("training") in ATTACKED
+    briefly = installs(settings.get("defense")) or settings.get("training") in ATTACKED
     return kept | STAND_INS | (BRIEFLY if briefly else {})
 
 
