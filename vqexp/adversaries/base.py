@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from vqexp.classifiers import STATISTICS
 from vqexp.core.errors import one_of
 from vqexp.defenses import Defense
 
@@ -14,6 +15,8 @@ class Adversary:
     """Subclasses say what they see, refuse what makes no sense, and build the view.
 
     cost: what a gradient costs, one of `COSTS`; the scale says how many images each gets.
+    statistics: those by which BatchNorm normalizes in the f that is attacked, `running` or `batch`; None: as
+    in the f that is judged.
     """
 
     VERSION = 1
@@ -31,9 +34,13 @@ class Adversary:
     # f's, those of its training likewise, and its seed
     surrogate: dict[str, Any] | None = None
     summary: str = ""
+    statistics: str | None = None
 
-    def __init__(self, *, cost: str) -> None:
+    def __init__(self, *, cost: str, statistics: str | None = None) -> None:
         one_of("adversary.cost", cost, COSTS)
+        if statistics is not None:
+            one_of("adversary.statistics", statistics, STATISTICS)
+        self.statistics = statistics
 
     def check(self, defense: Defense) -> None:
         """Raise `ConfigError` if this adversary makes no sense against `defense`."""

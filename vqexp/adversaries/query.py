@@ -35,8 +35,15 @@ class Query(Adversary):
 
     differentiable = False
 
-    def __init__(self, *, samples: int, memory_limit: float | None = None, cost: str = "averaged") -> None:
-        super().__init__(cost=cost)
+    def __init__(
+        self,
+        *,
+        samples: int,
+        memory_limit: float | None = None,
+        cost: str = "averaged",
+        statistics: str | None = None,
+    ) -> None:
+        super().__init__(cost=cost, statistics=statistics)
         check_number("adversary.samples", samples, low=1, integer=True)
         if memory_limit is not None:
             check_number("adversary.memory_limit", memory_limit, above=0)

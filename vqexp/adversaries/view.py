@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vqexp.core.by_batch import by_batch
 from vqexp.core.draws import Draw, repeated
 from vqexp.core.inputs import check_logits
 from vqexp.core.progress import asked
@@ -90,6 +91,7 @@ class RandomView(View):
         super().__init__(model)
         self.samples, self.average, self.draws, self.memory_limit = samples, average, draws, memory_limit
         self.random, self.decides = draws == "fresh", draws in ("evaluation", "mean")
+        self.whole = by_batch(model)  # then a call gets all images, on one draw
         self._next = 0
         self._ids: Tensor | None = None
         self._bytes: int | None = None
@@ -113,7 +115,7 @@ class RandomView(View):
         """Logits of one draw, or the log of the mean softmax over `samples` draws."""
         asked()
         numbers = self._numbers()
-        group = max(1, self._at_once(images) // self.samples)
+        group = self._group(images, self._at_once(images))
         rows = self._rows(len(images))
         parts = [
             self._output(images[i : i + group], rows[i : i + group], numbers)
@@ -124,7 +126,7 @@ class RandomView(View):
     def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
         """Average of the draws' gradients, or gradient at the mean output; as many images at once as fit."""
         numbers, at_once = self._numbers(), self._at_once(images)
-        group = max(1, at_once // self.samples)
+        group = self._group(images, at_once)
         rows, gradients, losses = self._rows(len(images)), [], []
         for i in range(0, len(images), group):
             some = images[i : i + group].detach().requires_grad_(True)
@@ -187,8 +189,14 @@ class RandomView(View):
             self._next += self.samples
         return torch.arange(first, first + self.samples)
 
+    def _group(self, images: Tensor, at_once: int) -> int:
+        """How many images go together."""
+        return len(images) if self.whole else max(1, at_once // self.samples)
+
     def _at_once(self, images: Tensor) -> int:
         """How many images' draws fit into the limit, by what autograd keeps for one of them."""
+        if self.whole:
+            return len(images)
         if self._bytes is None:
             self._bytes = kept_for_backward(self.model, images[:1].detach())
         limit = self.memory_limit or (1024 if images.device.type == "cpu" else 16384)

@@ -54,8 +54,9 @@ class WhiteBox(Adversary):
         select: int = 10,
         memory_limit: float | None = None,
         cost: str = "single",
+        statistics: str | None = None,
     ) -> None:
-        super().__init__(cost=cost)
+        super().__init__(cost=cost, statistics=statistics)
         one_of("adversary.gradient", gradient, self.GRADIENTS)
         one_of("adversary.draws", draws, DRAWS)
         check_number("adversary.samples", samples, low=1, high=1 if draws == "mean" else None, integer=True)

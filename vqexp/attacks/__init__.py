@@ -7,6 +7,7 @@ from vqexp.attacks.autoattack import AutoAttack
 from vqexp.attacks.base import Adversarial, Attack
 from vqexp.attacks.momentum import MomentumPGD
 from vqexp.attacks.noise import RandomNoise
+from vqexp.attacks.packaged import PackagedAutoAttack
 from vqexp.attacks.pgd import FGSM, PGD, NoAttack
 from vqexp.attacks.square import Square
 from vqexp.attacks.targeted import TargetedPGD
@@ -29,6 +30,7 @@ __all__ = [
     "AutoAttack",
     "MomentumPGD",
     "NoAttack",
+    "PackagedAutoAttack",
     "RandomNoise",
     "Square",
     "TargetedPGD",

@@ -81,9 +81,9 @@ class AutoAttack(Attack):
         if view.random:
             return self._on_draws(view, images, labels, seed)
         self._check_version(random=False)
-        with _captured_log() as log, torch.random.fork_rng():
+        with captured_log() as log, torch.random.fork_rng():
             attack, lines = self.authors_attack(view, images, seed)
-            _say(lines, log)
+            say(lines, log)
             adversarial, predictions = attack.run_standard_evaluation(
                 images, labels, batch_size=self.batch_size
             )
@@ -96,8 +96,8 @@ class AutoAttack(Attack):
         logits = apgd.logits(images)
         flags, candidates = logits.argmax(1) == labels, []
         kept, lines = members(["apgd-ce", "apgd-dlr"], logits.shape[1])
-        with _captured_log() as log:
-            _say(lines, log)
+        with captured_log() as log:
+            say(lines, log)
             for name in kept:
                 one = apgd.run(images, labels, name.removeprefix("apgd-"))
                 candidates.append(one.points)
@@ -136,7 +136,7 @@ class AutoAttack(Attack):
 
 
 @contextmanager
-def _captured_log() -> Iterator[io.StringIO]:
+def captured_log() -> Iterator[io.StringIO]:
     """The package's messages as text, instead of on the terminal."""
     text, logger = io.StringIO(), logging.getLogger("auto-attack")
     handler, level, propagate = logging.StreamHandler(text), logger.level, logger.propagate
@@ -151,7 +151,7 @@ def _captured_log() -> Iterator[io.StringIO]:
         logger.propagate = propagate
 
 
-def _say(lines: Sequence[str], log: io.StringIO) -> None:
+def say(lines: Sequence[str], log: io.StringIO) -> None:
     """In the log, which the record keeps, and on stderr."""
     for line in lines:
         log.write(f"{line}\n")

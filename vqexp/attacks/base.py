@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import Loss, View, view_of
 from vqexp.attacks.randomness import Randomness
+from vqexp.core.by_batch import by_batch
 from vqexp.core.errors import SenselessError, WorkError, check_number, one_of
 from vqexp.core.inputs import check_images, check_labels, check_logits
 from vqexp.core.modes import evaluating
@@ -88,7 +89,7 @@ class Attack:
         ids = torch.arange(len(images)) if ids is None else ids.cpu()
         view = view_of(view)
         with evaluating(view), _labels_checked(view, labels):
-            rows = torch.arange(self._batch(images)) % len(images)
+            rows = torch.arange(self._batch(view, images)) % len(images)
             view.start(seed, ids[rows])
             found = self.perturb(view, images[rows], labels[rows], Randomness(seed, ids[rows]))
         found = found.first(len(images))
@@ -100,9 +101,9 @@ class Attack:
         found.facts["violation"] = violation
         return found
 
-    def _batch(self, images: Tensor) -> int:
+    def _batch(self, view: View, images: Tensor) -> int:
         """How many images `perturb` gets."""
-        fill = self.by_image and images[0].numel() <= SMALL
+        fill = self.by_image and images[0].numel() <= SMALL and not by_batch(view)
         return max(len(images), FILLED) if fill else len(images)
 
     def violation(self, images: Tensor, adversarial: Tensor) -> float:

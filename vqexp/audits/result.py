@@ -14,7 +14,7 @@ from vqexp.core.keys import key_of
 from vqexp.core.store import Store
 from vqexp.metrics import Member, WorstCase, worst_case
 from vqexp.pipeline.record import Record
-from vqexp.reports.spec.fill import is_row
+from vqexp.reports.spec.fill import by_batch, is_row
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,13 @@ def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[st
         if not any(is_row(cell.settings, record) for cell in choices.get(label, ())):
             continue
         dataset, defense = record.config["dataset"], record.config["defense"]
-        about = key_of(dataset["name"], record.config["preset"]["eps"], record.classifier, defense)
+        about = key_of(
+            dataset["name"],
+            record.config["preset"]["eps"],
+            record.classifier,
+            defense,
+            *by_batch(record.config),
+        )
         name = f"{dataset['name']}-{defense['_target_'].rsplit('.', 1)[-1].lower()}-{about[:6]}"
         rows = groups.setdefault(name, {})
         if label not in rows or _weight(record) > _weight(rows[label]):

@@ -12,13 +12,16 @@ from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
 from vqexp.classifiers.robustbench import robustbench
 from vqexp.classifiers.small_cnn import small_cnn
 from vqexp.classifiers.small_resnet import small_resnet
+from vqexp.classifiers.statistics import STATISTICS, BatchStatistics, with_statistics
 from vqexp.classifiers.stn import STNCifar, stn_mnist
 from vqexp.classifiers.timm import timm
 from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 
 __all__ = [
     "PRECISIONS",
+    "STATISTICS",
     "BFloat16",
+    "BatchStatistics",
     "HuggingFace",
     "LogProbabilities",
     "Normalized",
@@ -42,4 +45,5 @@ __all__ = [
     "timm",
     "torchvision",
     "wide_resnet",
+    "with_statistics",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from vqexp.core.by_batch import by_batch
 from vqexp.core.draws import repeated
 from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.inputs import check_finite
@@ -39,8 +40,9 @@ class Sampler:
         random = is_random(model)
         known = random and self.known is not None
         count = (self.known or count) if random else 1
+        at_once = 1 if by_batch(model) else max(1, AT_ONCE // images.numel())
         with evaluating(model):
-            for numbers in torch.arange(first, first + count).split(max(1, AT_ONCE // images.numel())):
+            for numbers in torch.arange(first, first + count).split(at_once):
                 draw = repeated(purpose, numbers, ids, known=known)
                 with generators_kept():
                     seed_generators(seed_of(self.seed, draw.purpose, numbers.tolist(), ids.tolist()))

@@ -51,6 +51,10 @@ class PositiveControl(Metric):
     def check(self, experiment: Experiment) -> None:
         """Refuse what has no last linear layer, or a defense that acts on f's outputs."""
         needs_attack("positive_control", experiment)
+        if "batch" in experiment.statistics:
+            raise SenselessError(
+                "metric=positive_control looks at one image at a time, which statistics=batch cannot judge"
+            )
         defense = experiment.defense
         if not (defense.preprocesses or defense.installs):
             raise SenselessError(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from vqexp.classifiers import PRECISIONS
+from vqexp.classifiers import PRECISIONS, STATISTICS
 from vqexp.core.components import component, is_ours
 from vqexp.core.config import resolved
 from vqexp.core.errors import ConfigError, SenselessError, check_number, one_of, require
@@ -22,6 +22,7 @@ from vqexp.pipeline.experiment import GROUPS, Experiment
 from vqexp.pipeline.metric import Metric
 from vqexp.pipeline.parts import KINDS, NETWORK, group_component, network
 from vqexp.pipeline.ready import own_weights
+from vqexp.pipeline.statistics import check_statistics
 
 
 def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
@@ -54,6 +55,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     experiment.further = _further_metrics(experiment)
     check(experiment)
     experiment.surrogate = _surrogate(experiment)
+    check_statistics(experiment)
     if any(part and part.training for part in (experiment, experiment.surrogate)):
         experiment.dataset.check(("train",))
     if check_store:
@@ -67,6 +69,8 @@ def _source(config: dict[str, Any]) -> dict[str, Any]:
     Completes the settings of both in `config`.
     """
     around = {name: config["classifier"].get(name) for name in NETWORK}
+    around["statistics"] = around["statistics"] or "running"  # an older config has none
+    one_of("classifier.statistics", around["statistics"], STATISTICS)
     part = network(config)
     config["classifier"] = {**part.settings, **around}
     checkpoint = config["classifier"].get("checkpoint") or "auto"

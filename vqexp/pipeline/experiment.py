@@ -57,6 +57,12 @@ class Experiment:
         return {**settings, "version": version, **self.sources.get(group, {})}
 
     @property
+    def statistics(self) -> tuple[str, str]:
+        """Those by which BatchNorm normalizes in f as it is judged, and in what the adversary attacks."""
+        judged = self.config["classifier"]["statistics"]
+        return judged, self.adversary.statistics or judged
+
+    @property
     def versions(self) -> dict[str, int]:
         """The components' own versions, by group: for the record."""
         parts = {name: getattr(self, name) for name in ("training", *GROUPS) if name != "logger"}
@@ -66,7 +72,7 @@ class Experiment:
     @property
     def origin(self) -> dict[str, Any]:
         """What determines f: the network's settings, and its training's with the seed, or a checkpoint."""
-        skipped = {"checkpoint", *EXECUTION}
+        skipped = {"checkpoint", "statistics", *EXECUTION}
         settings = {name: value for name, value in self.config["classifier"].items() if name not in skipped}
         settings |= self.sources.get("classifier", {})
         if self.checkpoint is not None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vqexp.classifiers import with_statistics
 from vqexp.core.keys import key_of
 from vqexp.core.modes import freeze
 from vqexp.core.store import Artifact, Job
@@ -92,6 +93,11 @@ class Foundation:
 
     @cached_property
     def classifier(self) -> nn.Module:
+        """f as it is judged."""
+        return with_statistics(self.network, self.experiment.statistics[0])
+
+    @cached_property
+    def network(self) -> nn.Module:
         """f, trained or loaded, ready for evaluation on the device."""
         experiment = self.experiment
         classifier = experiment.classifier()
@@ -128,3 +134,8 @@ class Foundation:
         """The foundation whose classifier the adversary sees: this one, or its surrogate's."""
         surrogate = self.experiment.surrogate
         return self if surrogate is None else Foundation(surrogate, self.ledger)
+
+    @cached_property
+    def attacked_classifier(self) -> nn.Module:
+        """What stands for f in the adversary's eyes."""
+        return with_statistics(self.seen.network, self.experiment.statistics[1])

@@ -30,7 +30,7 @@ KINDS: dict[str, type] = {  # what each group's target must give
     "metric": Metric,
     "logger": Logger,
 }
-NETWORK = ("mean", "std", "checkpoint")  # settings of a classifier around its network
+NETWORK = ("mean", "std", "checkpoint", "statistics")  # settings of a classifier around its network
 
 
 def network(config: Mapping[str, Any]) -> Component:

@@ -71,6 +71,11 @@ def _facts(stages: Stages) -> dict[str, Any]:
 def _on_the_batch(stages: Stages) -> list[str]:
     """What makes the numbers depend on which images share a batch, that is, on attack.batch_size."""
     attack, found = stages.experiment.attack, []
+    judged, attacked = stages.experiment.statistics
+    if judged == "batch":
+        found.append("f as it is judged, whose BatchNorm normalizes by the statistics of the batch")
+    if attacked == "batch" and stages.attacked:
+        found.append("f as it is attacked, whose BatchNorm normalizes by the statistics of the batch")
     if isinstance(stages.model, ForeignModel) and stages.model.random:
         found.append(f"the draws of defense {stages.defense.name}, which wraps f by itself")
     if stages.attacked and not attack.by_image:

@@ -30,6 +30,11 @@ from vqexp.pipeline.foundation import Foundation
 EVALUATION_VERSION = 3
 
 
+def told(statistics: str) -> list[str]:
+    """What a key says of BatchNorm's statistics: nothing of `running` ones, as before there was a choice."""
+    return [] if statistics == "running" else [f"{statistics} statistics"]
+
+
 @dataclass
 class Evaluation:
     """predicted int16, correct bool, margin float32: all (runs, n)."""
@@ -48,7 +53,7 @@ class Stages(Foundation):
     def view(self) -> View:
         """What the attack sees."""
         low = self.experiment.precision == "bfloat16"
-        classifier = BFloat16(self.seen.classifier) if low else self.seen.classifier
+        classifier = BFloat16(self.attacked_classifier) if low else self.attacked_classifier
         return freeze(view_of(self.experiment.adversary.view(classifier, self.defense)))
 
     @cached_property
@@ -56,11 +61,13 @@ class Stages(Foundation):
         """Key of the view. The defense is part of it only if the adversary sees it, f likewise."""
         experiment = self.experiment
         adversary = experiment.identity("adversary")
+        adversary.pop("statistics", None)  # told below, where they are the batch's
         for name in experiment.adversary.surrogate or ():
             del adversary[name]  # the surrogate's own key says it
         defense = self.defense_key if experiment.adversary.sees_defense else None
-        precision = [] if experiment.precision == "float32" else [experiment.precision]
-        return key_of("view", adversary, defense, self.seen.classifier_key, *precision)
+        changed = [] if experiment.precision == "float32" else [experiment.precision]
+        changed += told(experiment.statistics[1])
+        return key_of("view", adversary, defense, self.seen.classifier_key, *changed)
 
     # adversarial images
 
@@ -133,7 +140,7 @@ class Stages(Foundation):
         """
         if len(candidates) == 1:
             return candidates[0]
-        model, count = self.defense.wrap(self.seen.classifier), self.experiment.adversary.select
+        model, count = self.defense.wrap(self.attacked_classifier), self.experiment.adversary.select
         found = [outcomes(self.draws(model, some, ids, "rank", count), labels) for some in candidates]
         best = torch.stack([each["margin"].double().sum(0) for each in found]).argmin(0)
         return candidates[best, torch.arange(len(labels), device=candidates.device)]
@@ -268,7 +275,7 @@ class Stages(Foundation):
         image_keys = self.image_keys(adversarial)
         if adversarial:
             assert len(self.adversarial) == len(self.chunks)  # made now, under a progress bar of their own
-        common = [settings, self.classifier_key, self.experiment.seed]
+        common = [settings, self.classifier_key, self.experiment.seed, *told(self.experiment.statistics[0])]
         jobs = [
             Job(kind, key_of(kind, key, common), lambda index=index: Artifact(compute(index)))  # type: ignore[misc]
             for index, key in enumerate(image_keys)

@@ -20,6 +20,7 @@ from vqexp.pipeline.stages import Stages
 
 # what a key leaves out, as it was before there was a choice
 NOT_CHOSEN: tuple[tuple[str, Any], ...] = (("precision", "float32"), ("metrics", {}))
+NOT_CHOSEN_OF = {"classifier": ("statistics", "running"), "adversary": ("statistics", None)}
 PRESENTATION = ("table", "figure", "dry_run", "cell", "place")  # settings of sweeps, not of runs
 
 
@@ -40,7 +41,9 @@ def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
     What a preset fixes is in the components that it is for.
     """
     return {
-        name: {k: v for k, v in value.items() if k not in EXECUTION} if isinstance(value, dict) else value
+        name: {k: v for k, v in value.items() if k not in EXECUTION and (k, v) != NOT_CHOSEN_OF.get(name)}
+        if isinstance(value, dict)
+        else value
         for name, value in config.items()
         if name not in ("store", "device", "logger", "preset", *PRESENTATION)
         and (name, value) not in NOT_CHOSEN

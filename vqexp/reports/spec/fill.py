@@ -22,12 +22,14 @@ GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "training")
 IMAGES = ("_target_", "name", "path", "source", "shape", "num_classes", "resize", "crop", "interpolation")
 # what may differ: how many, in which order, and where
 FREE = {
-    "adversary": {"classifier", "training", "seed"},  # a surrogate, which is an f of its own
+    # a surrogate, which is an f of its own; statistics: see `by_batch`
+    "adversary": {"classifier", "training", "seed", "statistics"},
     "attack": {"batch_size"},
     "metric": {"runs", "select_runs", "vote", "all"},
     "defense": {"seed"},
 }
 F = ("classifier", "training", "precision")  # what a cell may say of f, beside the kind of its training
+STATISTICS = "classifier.statistics"  # no part of f: see `by_batch`
 TOLD = ("dataset", "preset", "scale")  # the groups whose settings count for all rows of an audit
 DIGITS = 12
 
@@ -37,7 +39,20 @@ def settings_key(config: Mapping[str, Any]) -> str:
 
     A setting that is newer than the record counts as the default of its constructor.
     """
-    return key_of({group: _settings(group, config[group]) for group in GROUPS})
+    settings = {group: _settings(group, config[group]) for group in GROUPS}
+    return key_of(settings, *by_batch(config))
+
+
+def by_batch(config: Mapping[str, Any]) -> list[Any]:
+    """Returns what must agree where BatchNorm normalizes by the batch, in f or in the adversary's eyes.
+
+    These are both statistics and the number of images in a batch; nothing where both are the running ones.
+    """
+    judged = config["classifier"].get("statistics") or "running"
+    attacked = config["adversary"].get("statistics") or judged
+    if judged == attacked == "running":
+        return []
+    return [judged, attacked, config["attack"]["batch_size"]]
 
 
 def kind_of_training(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +150,7 @@ def says_of_f(settings: Mapping[str, Any], record: Record) -> bool:
     """Whether the record agrees with what a cell sets of f: classifier, training and precision."""
     for name, wanted in settings.items():
         group = group_of(name)
-        if group not in F:
+        if group not in F or name == STATISTICS:
             continue
         own = record.config.get(group, "float32")  # the precision before there was a choice
         if group == "precision":
@@ -164,4 +179,12 @@ def cell_key(settings: Mapping[str, Any], scale: str) -> str:
 
 @cache
 def _cell_key(cell: tuple[str, ...], scale: str) -> str:
-    return key_of({group: _settings(group, composed(cell, group, scale, _matters)) for group in GROUPS})
+    settings = {group: _settings(group, composed(cell, group, scale, _matters)) for group in GROUPS}
+    told = from_overrides(cell)
+    config = {group: {"statistics": told.get(f"{group}.statistics")} for group in ("classifier", "adversary")}
+    config["attack"] = composed(cell, "attack", scale, _is_batch_size)
+    return key_of(settings, *by_batch(config))
+
+
+def _is_batch_size(group: str, name: str) -> bool:
+    return name == "batch_size"
