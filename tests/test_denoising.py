@@ -13,7 +13,7 @@ from vqexp import results
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.defenses import PRD, Defense, Median
 from vqexp.metrics import Denoising
-from vqexp.metrics.denoising import similarity
+from vqexp.metrics.denoising import removed, similarity
 
 X = torch.rand(5, 3, 16, 20, generator=torch.Generator().manual_seed(0))
 NOISE = torch.randn(X.shape, generator=torch.Generator().manual_seed(1)) * 0.1
@@ -79,6 +79,22 @@ def test_means_over_images_and_draws():
     assert found.counts["psnr_defended"].shape == (5, 3)
     assert found.estimates["ssim_undefended"].mean < found.estimates["ssim_defended"].mean < 1
     assert found.estimates["psnr_natural"].n == 0  # this defense gives x itself
+    share = found.estimates["removed"]  # half of it in two of three draws
+    assert share.mean == pytest.approx(1 / 3, abs=1e-5)
+    assert (share.n, share.runs, share.unit) == (4, 3, "fraction")
+    assert found.counts["removed"][2].isnan().all()
+
+
+def test_the_share_removed_by_hand():
+    perturbation = NOISE.clone()
+    assert (removed(X + NOISE, X, perturbation).abs() < 1e-5).all()  # an identity removes nothing
+    assert (removed(X, X, perturbation) == 1).all()  # a constant removes all
+    torch.testing.assert_close(removed(X + 0.25 * NOISE, X, perturbation), torch.full((5,), 0.75))
+    assert (removed(X + 2 * NOISE, X, perturbation) < 0).all()
+    across = torch.randn(X.shape, generator=torch.Generator().manual_seed(2))
+    along = (across * NOISE).flatten(1).sum(1) / NOISE.square().flatten(1).sum(1)
+    across = across - along.view(-1, 1, 1, 1) * NOISE
+    torch.testing.assert_close(removed(X + across, X, perturbation), torch.ones(5), atol=1e-4, rtol=0)
 
 
 def test_the_chunks_do_not_matter(digit_images):

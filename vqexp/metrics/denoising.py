@@ -1,4 +1,7 @@
-"""How close a quantized adversarial image is to the clean one: journal, Figure 10; arXiv, Figures 1 and 7."""
+"""How close a quantized adversarial image is to the clean one, and how much of the attack is left in it.
+
+Journal, Figures 1 and 10; arXiv, Figures 1 and 7.
+"""
 
 from collections.abc import Iterator
 
@@ -6,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vqexp.core.errors import SenselessError, check_number
-from vqexp.core.estimate import average
+from vqexp.core.estimate import FRACTION, average
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.metric import Measurement, Metric, needs_attack
 from vqexp.pipeline.stages import Stages
@@ -20,9 +23,13 @@ OF = {
 
 
 class Denoising(Metric):
-    """PSNR and SSIM between the clean image x and what the defense makes of A(x), over `runs` draws, >= 1."""
+    """PSNR and SSIM between the clean image x and what the defense makes of A(x), over `runs` draws, >= 1.
+
+    Besides, the share of the perturbation that the defense removes.
+    """
 
     VERSION = 2
+    REMOVED_VERSION = 1  # of what was added later, so that what was there before keeps its keys
 
     def __init__(self, *, runs: int, cost: str = "light") -> None:
         super().__init__(cost=cost)
@@ -40,7 +47,8 @@ class Denoising(Metric):
 
     def measure(self, stages: Stages) -> Measurement:
         """`psnr_defended` in dB and `ssim_defended`; `_undefended`: of A(x) itself; `_natural`: of the
-        quantized x; `_between`: of the quantized A(x) to the quantized x, under another draw.
+        quantized x; `_between`: of the quantized A(x) to the quantized x, under another draw. `removed`:
+        the share of A(x) - x that the defense removes (`removed`).
 
         Over the images that the attack changed: of others there is nothing to remove.
         """
@@ -58,23 +66,44 @@ class Denoising(Metric):
             score, kind = name.split("_")
             title = f"{score.upper()} {OF[kind]}"
             estimates[name] = average(values[perturbed].T, "dB" if score == "psnr" else "", title)
-        return Measurement(estimates, counts)
+        shares = self._removed(stages)
+        estimates["removed"] = average(shares[perturbed].T, FRACTION, "share of A(x) - x removed")
+        return Measurement(estimates, {**counts, "removed": shares})
+
+    def _removed(self, stages: Stages) -> Tensor:
+        """Of each image under each draw, (n, draws)."""
+
+        @torch.no_grad()
+        def of_chunk(index: int) -> dict[str, Tensor]:
+            x, adversarial = stages.inputs(index, False), stages.inputs(index, True)
+            shares = [
+                removed(after, before, adversarial - x) for after, _, before in self._quantized(stages, index)
+            ]
+            return {"removed": torch.stack(shares, 1).cpu()}
+
+        settings = ["removed", self.REMOVED_VERSION, self.runs]
+        return stages.chunked("denoising", settings, of_chunk, adversarial=True)["removed"]
+
+    def _quantized(self, stages: Stages, index: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yields what the defense makes of A(x), of x, and of x under the next draw, draw by draw."""
+        ids = stages.images.ids[stages.chunks[index]]
+        naturals = _each_draw(stages, stages.inputs(index, False), ids, self.runs + 1)
+        natural = next(naturals)
+        for defended in _each_draw(stages, stages.inputs(index, True), ids, self.runs):
+            other = next(naturals, natural)  # of a fixed defense there is but one
+            yield defended, natural, other
+            natural = other
 
     @torch.no_grad()
     def _of_chunk(self, stages: Stages, index: int) -> dict[str, Tensor]:
         """Tensors (n, draws)."""
         x, adversarial = stages.inputs(index, False), stages.inputs(index, True)
-        ids = stages.images.ids[stages.chunks[index]]
         rows: dict[str, list[Tensor]] = {}
-        naturals = _each_draw(stages, x, ids, self.runs + 1)
-        natural = next(naturals)
-        for defended in _each_draw(stages, adversarial, ids, self.runs):
-            other = next(naturals, natural)  # of a fixed defense there is but one
+        for defended, natural, other in self._quantized(stages, index):
             pairs = {"defended": (defended, x), "natural": (natural, x), "between": (defended, other)}
             for kind, (images, to) in pairs.items():
                 for name, values in similarity(images, to).items():
                     rows.setdefault(f"{name}_{kind}", []).append(values)
-            natural = other
         for name, values in similarity(adversarial, x).items():
             rows[f"{name}_undefended"] = [values]
         return {name: torch.stack(values, 1).cpu() for name, values in rows.items()}
@@ -84,6 +113,17 @@ def _each_draw(stages: Stages, images: Tensor, ids: Tensor, draws: int) -> Itera
     """What the defense makes of the images, draw by draw."""
     for block in stages.draws(stages.defense, images, ids, "report", draws):
         yield from block
+
+
+def removed(after: Tensor, before: Tensor, perturbation: Tensor) -> Tensor:
+    """The share of a perturbation that a quantizer removes, (N,); NaN where there is no perturbation.
+
+    1 less the projection of q(A(x)) - q(x), what is left of it, on A(x) - x: 0 for a quantizer that changes
+    nothing, 1 for one whose output does not move with the perturbation, below 0 for one that amplifies it.
+    All of shape (N, C, H, W).
+    """
+    left = ((after - before) * perturbation).flatten(1).sum(1)
+    return 1 - left / perturbation.square().flatten(1).sum(1)
 
 
 def similarity(images: Tensor, clean: Tensor) -> dict[str, Tensor]:

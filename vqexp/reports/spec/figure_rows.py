@@ -12,7 +12,8 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Returns a row for each panel, series and value; a series' own values override its panel's.
 
-    So do its `x_overrides`, and its `metric` that of the columns: curves of several kinds in one picture.
+    So do its `x_overrides`, and its `metric` that of the columns: curves of several kinds in one picture. A
+    panel's `without` names the columns that its rows lack.
     """
     rows = []
     for panel in panels:
@@ -24,10 +25,12 @@ def rows_of(
                 if value is not None:
                     template = line.get("x_overrides", panel.get("x_overrides", x["overrides"]))
                     overrides += [X.sub(str(value), override) for override in template]
-                metric = {"metric": line["metric"]} if "metric" in line else {}
+                own_metric = {"metric": line["metric"]} if "metric" in line else {}
+                lacking = {"without": panel["without"]} if "without" in panel else {}
                 rows.append(
                     {
-                        **metric,
+                        **own_metric,
+                        **lacking,
                         "label": ", ".join(text for text in texts if text),
                         "overrides": overrides,
                         "panel": panel["label"],

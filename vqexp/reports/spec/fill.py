@@ -9,11 +9,12 @@ from operator import itemgetter
 from typing import Any
 
 from vqexp.core.components import EXECUTION, NONE, parameters, plain, target_of
-from vqexp.core.config import finite
+from vqexp.core.config import CONF, finite
 from vqexp.core.errors import ConfigError
 from vqexp.core.keys import key_of
 from vqexp.pipeline.record import Record
 from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.compose import composed
 from vqexp.reports.spec.settings import from_overrides, group_of, to_overrides
 
@@ -153,7 +154,9 @@ def says_of_f(settings: Mapping[str, Any], record: Record) -> bool:
         if group not in F or name == STATISTICS:
             continue
         own = record.config.get(group, "float32")  # the precision before there was a choice
-        if group == "precision":
+        if name == "classifier.checkpoint":
+            wanted, found = _hash_of(wanted), record.classifier.get("checkpoint") or "auto"
+        elif group == "precision":
             found = own
         elif name != group:
             found = _at(own, name.split(".")[1:])
@@ -164,6 +167,17 @@ def says_of_f(settings: Mapping[str, Any], record: Record) -> bool:
         if _rounded(wanted) != _rounded(found):
             return False
     return True
+
+
+def _hash_of(checkpoint: str) -> str:
+    """The hash by which records name a checkpoint, from its file's name; `auto` stays, and so does what is unknown."""
+    return _hashes().get(checkpoint.rsplit("/", 1)[-1], checkpoint)
+
+
+@cache
+def _hashes() -> dict[str, str]:
+    """Of the checkpoints that tables name, by file name."""
+    return read_settings(CONF / "checkpoints.yaml")
 
 
 def _at(config: Mapping[str, Any], path: Sequence[str]) -> Any:

@@ -11,7 +11,7 @@ from vqexp.core.errors import ConfigError, one_of, require
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.claims import Claim, load_claims
-from vqexp.reports.spec.figure_rows import at_x
+from vqexp.reports.spec.figure_rows import at_x, rows_of
 from vqexp.reports.spec.settings import from_overrides
 from vqexp.reports.spec.shape import check_shape
 
@@ -93,9 +93,17 @@ class Table:
 def load_table(settings: Mapping[str, Any], kind: str = "table") -> Table:
     """Returns the table that a config describes; raises `ConfigError` if it is wrong.
 
-    kind: `table` or `figure`, as messages are to name it.
+    kind: `table` or `figure`, as messages are to name it. Instead of `rows` it may have a figure's `panels` and
+    `series`, of which every pair is a row.
     """
-    check_shape(kind, settings, [each.name for each in fields(Table)])
+    check_shape(kind, settings, [*(each.name for each in fields(Table)), "panels", "series"])
+    settings = dict(settings)
+    panels, series = settings.pop("panels", None), settings.pop("series", None)
+    if panels and series:
+        require(
+            "rows" not in settings, f"{kind}={settings['name']} has rows, panels and series; it takes either"
+        )
+        settings["rows"] = rows_of(panels, series, {})
     for name in ("rows", "columns"):
         require(settings.get(name), f"{kind}.{name} is empty; a {kind} needs some")
     table = Table(**{**settings, "claims": load_claims(kind, settings.get("claims") or ())})
