@@ -170,7 +170,7 @@ def says_of_f(settings: Mapping[str, Any], record: Record) -> bool:
 
 
 def _hash_of(checkpoint: str) -> str:
-    """The hash by which records name a checkpoint, from its file's name; `auto` stays, and so does what is unknown."""
+    """The hash by which records name a checkpoint, from its file's name; `auto` and unknown names stay."""
     return _hashes().get(checkpoint.rsplit("/", 1)[-1], checkpoint)
 
 

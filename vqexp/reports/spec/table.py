@@ -93,8 +93,8 @@ class Table:
 def load_table(settings: Mapping[str, Any], kind: str = "table") -> Table:
     """Returns the table that a config describes; raises `ConfigError` if it is wrong.
 
-    kind: `table` or `figure`, as messages are to name it. Instead of `rows` it may have a figure's `panels` and
-    `series`, of which every pair is a row.
+    kind: `table` or `figure`, as messages are to name it. Instead of `rows` a table may have a figure's
+    `panels` and `series`, of which every pair is a row.
     """
     check_shape(kind, settings, [*(each.name for each in fields(Table)), "panels", "series"])
     settings = dict(settings)
