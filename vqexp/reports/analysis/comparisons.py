@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from vqexp.reports.analysis.points import Point
+from vqexp.reports.analysis.power import images_needed
 from vqexp.reports.spec.claims import Claim
 
 PLACE = ("series", "panel", "x", "column")
@@ -18,7 +19,8 @@ class Comparison:
     """One comparison of a claim. good: it agrees with the claim. margin: by how much.
 
     clear: the 95 % interval of the difference (`Point.minus`) allows no other outcome. group: checks that
-    want one good comparison for each place tell the places apart by it.
+    want one good comparison for each place tell the places apart by it. half_width: of that interval, over
+    `n` images.
     """
 
     good: bool
@@ -26,6 +28,13 @@ class Comparison:
     text: str
     group: tuple[Any, ...] = ()
     clear: bool = True
+    half_width: float = 0.0
+    n: int = 0
+
+    @property
+    def needed(self) -> float:
+        """How many images would make it clear, if the values stay; infinite where they are the same."""
+        return images_needed(self.margin, self.half_width, self.n)
 
 
 def _matched(
@@ -57,7 +66,8 @@ def paired(judge: Callable[[Point, Point, Claim], tuple[bool, float, bool]]) -> 
         found = []
         for place, a, b in _matched(left, right, dimensions, claim):
             good, margin, clear = judge(a, b, claim)
-            found.append(Comparison(good, margin, f"{_named(a)} against {_named(b)}", place, clear))
+            text = f"{_named(a)} against {_named(b)}"
+            found.append(Comparison(good, margin, text, place, clear, *_width(a, b)))
         return found
 
     return compare
@@ -91,6 +101,12 @@ def _clear(a: Point, b: Point, by: float = 0) -> bool:
     return not low < by < high
 
 
+def _width(a: Point, b: Point) -> tuple[float, int]:
+    """Half the width of the interval of a - b, and the images that it is over; a reported value has none."""
+    low, high = a.minus(b)
+    return (high - low) / 2, min((point.n for point in (a, b) if point.n), default=0)
+
+
 def alike(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
     """Good if the interval of the difference contains 0."""
     low, high = a.minus(b)
@@ -113,7 +129,8 @@ def trend(sign: int) -> Relation:
             for a, b in pairwise(line):
                 margin = sign * (b.value - a.value)
                 good = margin >= 0 or not _clear(b, a)
-                found.append(Comparison(good, margin, f"{_named(a)}, then {_named(b)}"))
+                text = f"{_named(a)}, then {_named(b)}"
+                found.append(Comparison(good, margin, text, (), True, *_width(b, a)))
         return [*found, *ends(sign)(left, *rest)]
 
     return compare
@@ -130,7 +147,8 @@ def ends(sign: int, *, strict: bool = True) -> Relation:
                 margin = sign * (b.value - a.value)
                 good = margin > 0 if strict else margin >= 0
                 text = f"{_named(a)}, at the end {_named(b)}"
-                found.append(Comparison(good, margin, text, clear=_clear(b, a) or (good and not strict)))
+                clear = _clear(b, a) or (good and not strict)
+                found.append(Comparison(good, margin, text, (), clear, *_width(b, a)))
         return found
 
     return compare
@@ -146,7 +164,8 @@ def bound(sign: int) -> Relation:
         for point in left:
             margin = sign * (point.value - end)
             clear = not point.low < end < point.high
-            found.append(Comparison(margin > 0, margin, _named(point), clear=clear))
+            half = (point.high - point.low) / 2
+            found.append(Comparison(margin > 0, margin, _named(point), (), clear, half, point.n))
         return found
 
     return compare

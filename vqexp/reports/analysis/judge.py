@@ -1,5 +1,6 @@
 """Judging a claim: whether it holds for numbers, measured ones or the paper's own."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +20,10 @@ from vqexp.reports.analysis.comparisons import (
     unequal,
 )
 from vqexp.reports.analysis.points import Point, select
+from vqexp.reports.analysis.power import in_words
 from vqexp.reports.spec.claims import Claim
 
+Decide = Callable[[Sequence[Comparison]], bool]
 FEW = 30  # images: a claim on fewer says so
 ALMOST_ALL = 0.8  # our reading of "almost all": of the comparisons
 WORDS = ("did not hold", "undecided", "held", "not judged", "not measured")  # what may become of a claim
@@ -33,7 +36,8 @@ class Judgement:
     good of total comparisons agree with it, and `clear` of them lie beyond their intervals. worst: the worst
     comparison in words. n: fewest and most images. undecided: unclear comparisons decide, so more images may
     change the outcome. hangs_on: why the claim is not judged; empty if it is. caveats: what a reader has to
-    know of the measurement.
+    know of the measurement. needed: how many images would decide it, None if it is decided. reason: why it
+    did not hold, as far as that is measured.
     """
 
     text: str
@@ -47,6 +51,8 @@ class Judgement:
     n: tuple[int, int] | None
     hangs_on: str = ""
     caveats: tuple[str, ...] = ()
+    needed: float | None = None
+    reason: str = ""
 
     @property
     def word(self) -> str:
@@ -62,8 +68,13 @@ class Judgement:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """The remarks that stand beside the word: why the claim is not judged, and the caveats."""
-        return (*([f"hangs on {self.hangs_on}"] if self.hangs_on else []), *self.caveats)
+        """The remarks beside the word: why it is not judged or did not hold, images needed, caveats."""
+        found = [f"hangs on {self.hangs_on}"] if self.hangs_on else []
+        if self.word == "did not hold" and self.reason:
+            found.append(self.reason)
+        if self.word == "undecided" and self.needed is not None:
+            found.append(in_words(self.needed))
+        return (*found, *self.caveats)
 
     @property
     def counts(self) -> str:
@@ -93,8 +104,7 @@ def judge(
         other = points.get(than.pop("table", own), ())
         right = select(other, {**of, **than})
     comparisons = compare(left, right, dimensions, claim)
-    at_worst = decide([replace(c, good=c.good and c.clear) for c in comparisons])
-    at_best = decide([replace(c, good=c.good or not c.clear) for c in comparisons])
+    at_worst, at_best = _outcomes(comparisons, decide)
     worst = min(comparisons, key=lambda c: c.margin, default=None)
     measured = [point for point in (*left, *right) if point.n]
     counts = [point.n for point in measured]
@@ -110,7 +120,24 @@ def judge(
         n=(min(counts), max(counts)) if counts and comparisons else None,
         hangs_on=claim.hangs_on,
         caveats=caveats(measured, brittle or {}) if comparisons else (),
+        needed=_needed(comparisons, decide) if counts and at_worst != at_best else None,
     )
+
+
+def _outcomes(comparisons: Sequence[Comparison], decide: Decide) -> tuple[bool, bool]:
+    """Whether the claim holds if all unclear comparisons go against it, and if all go with it."""
+    at_worst = decide([replace(c, good=c.good and c.clear) for c in comparisons])
+    return at_worst, decide([replace(c, good=c.good or not c.clear) for c in comparisons])
+
+
+def _needed(comparisons: Sequence[Comparison], decide: Decide) -> float:
+    """The least number of images at which enough comparisons would be clear, if the values stay."""
+    needed = {id(c): c.needed for c in comparisons if not c.clear}
+    for n in sorted(needed.values()):
+        then = [replace(c, clear=c.clear or needed[id(c)] <= n) for c in comparisons]
+        if len(set(_outcomes(then, decide))) == 1:
+            return n
+    return math.inf
 
 
 def caveats(points: Sequence[Point], brittle: Mapping[str, str]) -> tuple[str, ...]:
@@ -147,7 +174,7 @@ def _any(comparisons: Sequence[Comparison]) -> bool:
 
 
 # by the claim's check: how points are compared, and how the comparisons decide
-RULES: dict[str, tuple[Relation, Callable[[Sequence[Comparison]], bool]]] = {
+RULES: dict[str, tuple[Relation, Decide]] = {
     "larger_everywhere": (differs(1), _all),
     "smaller_everywhere": (differs(-1), _all),
     "at_least_everywhere": (reaches(1), _all),

@@ -23,6 +23,7 @@ from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_n
 from vqexp.reports.render import calibration
 from vqexp.reports.render.comparison import difference, outside, reported_text
 from vqexp.reports.render.finding import finding
+from vqexp.reports.render.gaps import gaps_section
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
 from vqexp.reports.render.markdown import figure_options, section_origin
 from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
@@ -64,6 +65,7 @@ def page(
             sum(len(entry.table.cells()) for entry in entries),
         ),
         audits=[_audit(name, audit, folder) for name, audit in audits.items()],
+        gaps=Markup(MARKDOWN.render(gaps_section(material.waterfalls, material.pictures, _embedded))),
         protocols=Markup(MARKDOWN.render(protocols(material.tables, audits))),
         calibration=MARKDOWN.render("\n".join(calibration.section(calibrated))) if calibrated else "",
         tables=[_table(entry) for entry in material.tables],

@@ -14,6 +14,7 @@ from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_n
 from vqexp.reports.render import calibration
 from vqexp.reports.render.comparison import difference, outside, reported_text
 from vqexp.reports.render.finding import finding
+from vqexp.reports.render.gaps import gaps_section
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
 from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
 from vqexp.reports.render.origin import low_precision, origin
@@ -67,7 +68,9 @@ def page(
     ours = [claim for claim in material.claims if claim.ours]
     parts = ["# Measured beside reported", "", *finding(audits), HEADER]
     parts += [claims_section("Claims", CLAIMS_HEADER, said)]
-    parts += [claims_section("Checks of ours", OURS_HEADER, ours), audits_section(audits)]
+    parts += [claims_section("Checks of ours", OURS_HEADER, ours)]
+    parts += [gaps_section(material.waterfalls, material.pictures, lambda path: f"figures/{path.name}")]
+    parts += [audits_section(audits)]
     parts += [protocols(material.tables, audits)]
     if calibrated:
         parts += ["\n## Calibration of the audit\n", *calibration.section(calibrated), ""]

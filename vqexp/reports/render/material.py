@@ -2,13 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vqexp.core.atomic import write_atomically
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import brittle
+from vqexp.reports.analysis.gaps import Values, Waterfall, waterfalls
 from vqexp.reports.analysis.gather import (
     Section,
     figure_points,
@@ -19,7 +20,9 @@ from vqexp.reports.analysis.gather import (
 )
 from vqexp.reports.analysis.judge import Judgement, judge
 from vqexp.reports.analysis.points import Point
+from vqexp.reports.analysis.reasons import reason
 from vqexp.reports.render.figures import draw_figure
+from vqexp.reports.render.waterfall import draw_waterfall
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.figure import Figure, all_figures
 from vqexp.reports.spec.fill import Index
@@ -61,11 +64,16 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Material:
-    """Tables, figures and claims of a report."""
+    """Tables, figures and claims of a report, and what lies between reported and measured values.
+
+    pictures: of the waterfalls, by name.
+    """
 
     tables: list[Entry]
     figures: list[Drawn]
     claims: list[Judged]
+    waterfalls: list[Waterfall] = field(default_factory=list)
+    pictures: dict[str, Path] = field(default_factory=dict)
 
 
 def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
@@ -93,16 +101,30 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
     claimed = [(e.table.name, e.table.source, claim) for e in entries for claim in e.table.claims]
     claimed += [(figure.name, figure.source, claim) for figure in figures for claim in figure.claims]
     known = brittle(records)
+    values = _values([*entries, *of_figures.values()])
     claims = [
         Judged(
             source,
-            judge(claim, name, measured, known),
+            replace(judge(claim, name, measured, known), reason=reason(claim.reason, values)),
             judge(claim, name, reported),
             claim.ours,
         )
         for name, source, claim in claimed
     ]
-    return Material(entries, drawn, claims)
+    gaps = waterfalls({entry.table.name: entry.table for entry in entries}, values)
+    pictures = {each.name: path for each in gaps if (path := draw_waterfall(each, folder / "figures"))}
+    return Material(entries, drawn, claims, gaps, pictures)
+
+
+def _values(entries: Iterable[Entry]) -> Values:
+    """Returns what was measured, by table, row and column."""
+    return {
+        (entry.table.name, cell.row, cell.column): section.records[cell.row, cell.column].metrics[cell.metric]
+        for entry in entries
+        for section in entry.sections[:1]
+        for cell in entry.table.cells()
+        if (cell.row, cell.column) in section.records
+    }
 
 
 def _files(figure: Figure, points: Sequence[Point], store: Path, folder: Path) -> list[Path]:

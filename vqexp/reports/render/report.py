@@ -65,6 +65,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
         write_atomically(folder / name, text.encode())
     write_atomically(folder / RECORDS, kept)
     drawn += [path for figure in material.figures for path in figure.files]
+    drawn += [path for png in material.pictures.values() for path in (png.with_suffix(".pdf"), png)]
     return drawn + [folder / name for name in (*texts, RECORDS)]
 
 

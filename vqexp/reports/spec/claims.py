@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from string import Formatter
 from typing import Any
 
 from vqexp.core.errors import one_of, require
@@ -30,6 +31,8 @@ class Claim:
     takes points of another table. Points are compared where they agree in all that `than` does not name.
     by: the least difference. bound: what `above` and `below` compare with. ours: no paper says it, but its
     numbers must satisfy it. hangs_on: the choice of ours that decides the claim, which is then not judged.
+    reason: why it does not hold as measured: {text, cells}, the text with `{name}` for the value of a cell,
+    and each cell's name with its [table, row, column].
     """
 
     text: str
@@ -41,6 +44,7 @@ class Claim:
     bound: float | None = None
     ours: bool = False
     hangs_on: str = ""
+    reason: Mapping[str, Any] | None = None
 
 
 def load_claims(kind: str, entries: Iterable[Mapping[str, Any] | Claim]) -> list[Claim]:
@@ -62,4 +66,18 @@ def _claim(name: str, entry: Mapping[str, Any]) -> Claim:
     one_of(f"the check of {name}, {text!r},", claim.check, CHECKS)
     require(claim.check not in COMPARES or claim.than is not None, f"{name}: {text!r} has no `than`")
     require(claim.check not in BOUNDS or claim.bound is not None, f"{name}: {text!r} has no `bound`")
+    if claim.reason is not None:
+        _check_reason(f"the reason of {name}, {text!r},", claim.reason)
     return claim
+
+
+def _check_reason(name: str, told: Mapping[str, Any]) -> None:
+    require(set(told) == {"text", "cells"}, f"{name} must have text and cells")
+    named = {field for _, field, _, _ in Formatter().parse(told["text"]) if field is not None}
+    require(
+        named == set(told["cells"]), f"{name} names {sorted(named)} and has cells {sorted(told['cells'])}"
+    )
+    for cell in told["cells"].values():
+        require(
+            isinstance(cell, list) and len(cell) == 3, f"{name} has {cell}; it must be [table, row, column]"
+        )
