@@ -24,10 +24,15 @@ def provenance(device: torch.device, seconds: dict[str, float]) -> dict[str, Any
         "dirty": dirty,
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
+        "device": device_name(device),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """What records call it; a CPU with the number of threads."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()
 
 
 @cache

@@ -22,15 +22,15 @@ def print_table(table: Table, measured: Sequence[tuple[Cell, Record]]) -> None:
     _console().print(lines)
 
 
-def print_preview(table: Table, states: Mapping[tuple[str, str], str]) -> None:
-    """Prints each cell with its state, by row and column; one that is not run says what it is instead."""
-    lines = _lines(table, "state")
+def print_preview(table: Table, states: Mapping[tuple[str, str], tuple[str, str]]) -> None:
+    """Prints each cell with its state and time, by row and column; one that is not run says what it is."""
+    lines = _lines(table, "state", "time")
     for cell in table.cells(quoted=True):
-        state = cell.quoted or states[cell.row, cell.column]
-        lines.add_row(cell.row, cell.column, reported_text(cell.reported), state)
+        state, time = (cell.quoted, "") if cell.quoted else states[cell.row, cell.column]
+        lines.add_row(cell.row, cell.column, reported_text(cell.reported), state, time)
     _console().print(lines)
-    cached = sum(text == "cached" for text in states.values())
-    measured = sum(text.startswith("measured") for text in states.values())
+    cached = sum(state == "cached" for state, _ in states.values())
+    measured = sum(state.startswith("measured") for state, _ in states.values())
     more = f", {measured} measured otherwise" if measured else ""
     print(f"{cached} of {len(states)} cells cached{more}")
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
@@ -10,6 +11,7 @@ from omegaconf import DictConfig
 from vqexp.core.config import resolved
 from vqexp.core.errors import require
 from vqexp.pipeline import prepare
+from vqexp.reports.sweep.forecast import foretold
 from vqexp.reports.sweep.preview import Cache, state
 
 
@@ -38,10 +40,12 @@ class Sweep(ABC):
             prepare(self.compose(job), check_store=False)
 
     def preview(self) -> None:
-        """Print which jobs have records."""
-        cache = self.cache()
-        for job in self.jobs:
-            print(f"{state(cache.has(resolved(self.compose(job))))}: {' '.join(job)}")
+        """Print which jobs have records, and what the others take."""
+        configs = [self.compose(job) for job in self.jobs]
+        cached = [self.cache.has(resolved(config)) for config in configs]
+        times = iter(foretold((one, ()) for one, has in zip(configs, cached, strict=True) if not has))
+        for job, has in zip(self.jobs, cached, strict=True):
+            print(f"{state(has)}{'' if has else f' ({next(times)})'}: {' '.join(job)}")
 
     @abstractmethod
     def finish(self, paths: Sequence[Path]) -> None:
@@ -54,6 +58,7 @@ class Sweep(ABC):
             require(config.get(name) is None, f"{name}= takes one {name} at a time")
         return config
 
+    @cached_property
     def cache(self) -> Cache:
         """The records that exist."""
         return Cache(self.config.store.root)

@@ -13,6 +13,7 @@ from vqexp.pipeline import prepare
 from vqexp.reports.render.terminal import print_preview
 from vqexp.reports.sweep.base import Sweep, by_seed
 from vqexp.reports.sweep.end import finish
+from vqexp.reports.sweep.forecast import foretold
 from vqexp.reports.sweep.plan import Plan, chosen, make_plan
 
 
@@ -51,17 +52,31 @@ class CellSweep(Sweep):
         self.jobs = self.plan.jobs
 
     def preview(self) -> None:
-        """Print every cell with its reported value, and whether there is a record of it."""
-        cache = self.cache()
-        configs = [resolved(self.compose(job)) for job in self.jobs]
+        """Print every cell with its reported value, whether there is a record of it, and how long it takes.
+
+        A cell that shares its run, or a part of it, with one above takes what is left.
+        """
+        composed = [self.compose(job) for job in self.jobs]
+        configs = [resolved(config) for config in composed]
+        cells = {job: cell for _, cell, job in self.plan.places}
+        new = [job for job, config in enumerate(configs) if not self.cache.has(config)]
+        known = (self.cache.fitting(cells[job], configs[job]) for job in new)
+        times = dict(zip(new, foretold(zip((composed[job] for job in new), known, strict=True)), strict=True))
         for table in self.tables:
-            states: dict[tuple[str, str], list[str]] = {}
+            states: dict[tuple[str, str], list[tuple[str, str]]] = {}
             for other, cell, job in self.plan.places:
                 if other is table:
-                    states.setdefault((cell.row, cell.column), []).append(cache.state(cell, configs[job]))
-            print_preview(table, {place: "; ".join(dict.fromkeys(found)) for place, found in states.items()})
+                    found = self.cache.state(cell, configs[job]), times.get(job, "")
+                    states.setdefault((cell.row, cell.column), []).append(found)
+            print_preview(table, {place: _together(found) for place, found in states.items()})
 
     def finish(self, paths: Sequence[Path]) -> None:
         """Show the cells beside what was reported, judge the claims, and draw."""
         places = [(table, cell, str(paths[job])) for table, cell, job in self.plan.places]
         finish(self.tables, self.figure, places, self.config.store.root, self.smoke)
+
+
+def _together(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """The states and times of a cell's trainings."""
+    states, times = ("; ".join(dict.fromkeys(texts)) for texts in zip(*found, strict=True))
+    return states, times

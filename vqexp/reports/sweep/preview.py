@@ -46,19 +46,19 @@ class Cache:
         wanted = _settings(config, sha256_of_file(Path(path)) if known else None)
         return any(_agrees(found, wanted) for found in self._settings)
 
-    def measured(self, cell: Cell, config: Mapping[str, Any]) -> Record | None:
-        """Returns the record that fills the cell, if there is one; config: the cell's, resolved."""
+    def fitting(self, cell: Cell, config: Mapping[str, Any]) -> list[Record]:
+        """Returns the records that fill the cell; config: the cell's, resolved."""
         smoke = config["scale"]["name"] == "smoke"
-        fits = [record for record in self._index.filling(cell, config) if record.smoke == smoke]
-        return max(fits, key=lambda record: weight(record, cell.metric), default=None)
+        return [record for record in self._index.filling(cell, config) if record.smoke == smoke]
 
     def state(self, cell: Cell, config: Mapping[str, Any]) -> str:
         """Returns `cached`, `missing`, or what was measured: on how many images and which f."""
         if self.has(config):
             return state(True)
-        record = self.measured(cell, config)
-        if record is None:
+        fits = self.fitting(cell, config)
+        if not fits:
             return state(False)
+        record = max(fits, key=lambda record: weight(record, cell.metric))
         estimate = record.metrics[cell.metric]
         return f"measured: n {estimate.n}, runs {estimate.runs}, {classifier_name(record)}"
 

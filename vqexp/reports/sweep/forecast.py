@@ -1,0 +1,143 @@
+"""How long runs would take on this machine: what they ask for, times what that costs here.
+
+What a run asks for is counted in its rehearsal, what it costs is measured in some ten seconds. Where a record
+of the same device tells what an attack took, that counts. Runs share artifacts, and one that is in the store
+costs nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from omegaconf import DictConfig
+
+from vqexp.core.errors import MissingError, WorkError
+from vqexp.core.keys import key_of
+from vqexp.data import Images
+from vqexp.pipeline import prepare
+from vqexp.pipeline.foundation import Foundation
+from vqexp.pipeline.pace import Pace, clock, is_ready
+from vqexp.pipeline.provenance import device_name
+from vqexp.pipeline.record import Record
+from vqexp.pipeline.rehearsal import BY_CALL, Rehearsal, Stage, enough
+from vqexp.pipeline.stages import Stages
+
+UNTRIED = "extreme"  # cost of a metric that is too much for a rehearsal
+
+
+class Forecast:
+    """Of runs in the order in which they would be made."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self._images: dict[str, tuple[Images, float]] = {}
+        self._done: dict[str, int] = {}  # stage -> on how many images it would be done by now
+        self._chunks: set[str] = set()  # of adversarial images
+        self._trained: set[str] = set()
+
+    def seconds(self, config: DictConfig, records: Sequence[Record] = ()) -> float | None:
+        """What a run adds to those asked about before; None where that is not known.
+
+        records: earlier ones of the same cell. Raises `MissingError` if the run cannot be made here, and
+        `ConfigError` for what is wrong with it.
+        """
+        start = clock()
+        stages = Stages(prepare(config, check_store=False))
+        total = clock() - start + self._read(stages)  # the run will do this too
+        try:
+            parts = [*self._training(stages), *self._stages(stages, records)]
+        except WorkError:  # on the way to numbers that nobody needs
+            return None
+        return None if None in parts else total + sum(part for part in parts if part is not None)
+
+    def _training(self, stages: Stages) -> Iterator[float | None]:
+        found: dict[str, Foundation] = {each.classifier_key: each for each in (stages, stages.seen)}
+        for key, each in found.items():
+            if key not in self._trained and not is_ready(each):
+                self._trained.add(key)
+                yield self.pace.training(each)
+
+    def _read(self, stages: Stages) -> float:
+        """Seconds that reading the images takes; runs on the same ones are told what the first took."""
+        key, start = key_of(stages.experiment.identity("dataset")), clock()
+        if key not in self._images:
+            self._images[key] = stages.images, clock() - start
+        stages.__dict__["images"], seconds = self._images[key]
+        return seconds
+
+    def _stages(self, stages: Stages, records: Sequence[Record]) -> Iterator[float | None]:
+        experiment, n = stages.experiment, len(stages.images)
+        here = [each for each in records if each.provenance.device == device_name(experiment.device)]
+        known = max(here, key=lambda each: each.provenance.date, default=None)
+        if (
+            experiment.config["metric"].get("cost") == UNTRIED
+            and experiment.config["scale"]["name"] != "smoke"
+        ):
+            yield None if known is None else sum(known.provenance.seconds.values()) * n / _images_of(known)
+            return
+        clean = stages.images.pixels(slice(0, enough(experiment)))
+        fails, succeeds = (Rehearsal(experiment, clean, steady=steady).stages() for steady in (True, False))
+        for stage, other in zip(fails, succeeds, strict=True):
+            if stage.kind != "adversarial":
+                new = max(0, n - self._done.get(stage.key, 0))
+                self._done[stage.key] = max(n, self._done.get(stage.key, 0))
+                yield self._cost(stages, stage, new, len(clean))
+                continue
+            new = self._attacked(stages)
+            if known is not None and "adversarial" in known.provenance.seconds:
+                yield known.provenance.seconds["adversarial"] * new / _images_of(known)
+            elif new:
+                most, least = (self._cost(stages, each, new, len(clean)) for each in (stage, other))
+                share = self.pace.resisting(stages) if stage.counts != other.counts else 1.0
+                yield share * most + (1 - share) * least
+
+    def _attacked(self, stages: Stages) -> int:
+        """How many images are still to be attacked."""
+        store, new = stages.experiment.store, 0
+        for key, rows in zip(stages.adversarial_keys, stages.chunks, strict=True):
+            if key not in self._chunks and not store.path("adversarial", key).exists():
+                new += rows.stop - rows.start
+            self._chunks.add(key)
+        return new
+
+    def _cost(self, stages: Stages, stage: Stage, images: int, of: int) -> float:
+        """Seconds of a stage on `images`, by its rehearsal on `of`."""
+        asked = sum(count / of * images * self.pace.of(what, stages) for what, count in stage.counts.items())
+        own = images / (stages.chunks[0].stop if stage.kind in BY_CALL else of)
+        return asked + own * stage.seconds
+
+
+def _images_of(record: Record) -> int:
+    return record.config["dataset"]["n"] or max(each.n for each in record.metrics.values())
+
+
+def foretold(runs: Iterable[tuple[DictConfig, Sequence[Record]]]) -> list[str]:
+    """The time of each run, with earlier records of it, as text; prints what all take together.
+
+    What cannot run here is named in a line.
+    """
+    forecast, texts, total, missing = Forecast(), list[str](), 0.0, Counter[str]()
+    for config, records in runs:
+        try:
+            seconds = forecast.seconds(config, records)
+        except MissingError as error:
+            missing[str(error)] += 1
+            texts.append("not here")
+        else:
+            total += seconds or 0.0
+            texts.append("not known" if seconds is None else duration(seconds))
+    for message, count in missing.items():
+        print(f"left out, {count} runs: {message}")
+    if texts:
+        unknown = texts.count("not known")
+        beside = f", and {unknown} of which that is not known" if unknown else ""
+        count = len(texts) - texts.count("not here") - unknown
+        print(f"{count} runs take about {duration(total)} on this machine{beside}", flush=True)
+    return texts
+
+
+def duration(seconds: float) -> str:
+    """`3 s`, `40 min`, `2.5 h`, `12 d`: no more digits than an estimate deserves."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{float(f'{seconds / size:.2g}'):g} {unit}"
+    return f"{max(round(seconds), 1)} s"
