@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.adversaries.base import Adversary
-from vqexp.adversaries.view import Loss, View, view_of
+from vqexp.adversaries.view import View, view_of
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.by_batch import by_batch
 from vqexp.core.errors import SenselessError, WorkError, check_number, one_of
@@ -151,22 +151,8 @@ def project(adversarial: Tensor, images: Tensor, eps: float, norm: str) -> Tenso
     return torch.where(outwards, rounded.nextafter(images), rounded).clamp(0, 1)
 
 
-def input_gradient(view: View, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-    """(gradient (N, C, H, W), loss (N,)) of `loss(view(images), labels)`, as the view gives it.
-
-    Raises `WorkError` if the gradient is NaN anywhere.
-    """
-    gradient, terms = view.gradient(images, labels, loss)
-    refuse_nan("gradient", gradient)
-    return gradient, terms
-
-
 def keep_higher(best: Tensor, best_loss: Tensor, point: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-    """Image by image whichever of two points (N, C, H, W) has the higher loss (N,), and that loss.
-
-    Raises `WorkError` if `loss` is NaN anywhere.
-    """
-    refuse_nan("loss", loss)
+    """Image by image whichever of two points (N, C, H, W) has the higher loss (N,), and that loss."""
     better = loss > best_loss
     return torch.where(better.view(-1, 1, 1, 1), point, best), torch.where(better, loss, best_loss)
 
@@ -182,7 +168,12 @@ def check_step_size(step_size: float, eps: float, norm: str) -> None:
 
 def refuse_nan(what: str, values: Tensor) -> None:
     """Raise `WorkError` on a NaN, with which an attack would quietly give the clean image back."""
-    if values.isnan().any():
+    refuse(what, values.isnan().any())
+
+
+def refuse(what: str, nan: Tensor) -> None:
+    """Raise `WorkError` if there was a NaN. Reading it makes the host wait for a GPU: not in every step."""
+    if nan:
         raise WorkError(f"the {what} of what the attack sees is NaN: it would attack nothing")
 
 

@@ -14,13 +14,14 @@ from vqexp.attacks.base import (
     Attack,
     check_step_size,
     distance,
-    input_gradient,
     keep_higher,
     project,
+    refuse,
 )
 from vqexp.attacks.losses import LOSSES, capped, check_classes, margin_loss
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import check_number, one_of, require
+from vqexp.core.inputs import inside
 from vqexp.core.progress import stepwise
 from vqexp.defenses import Defense
 
@@ -112,19 +113,23 @@ class PGD(Attack):
         # after which steps a point is kept
         kept = {round(self.steps * (i + 1) / self.keep) for i in range(self.keep)}
         candidates, climbed = [], capped(loss, self.confidence)
+        broken = torch.zeros((), dtype=torch.bool, device=images.device)
         for restart in stepwise(range(self.restarts)):
             if restart:
                 view.restart()
             point = self._start(images, randomness) if self.random_start else images
             direction = self.directions()
             for step in stepwise(range(self.steps)):
-                gradient, terms = input_gradient(view, point, labels, climbed)
+                with inside():
+                    gradient, terms = view.gradient(point, labels, climbed)
+                broken |= gradient.isnan().any()
                 if losses is not None:
                     losses.append(terms)
                 size = self.step_size * self.schedule(step / self.steps)
                 point = project(point + size * direction(gradient), images, self.eps, self.norm)
                 if step + 1 in kept:
                     candidates.append(point)
+        refuse("gradient", broken)
         return candidates
 
     def _start(self, images: Tensor, randomness: Randomness) -> Tensor:
@@ -150,7 +155,7 @@ class PGD(Attack):
 
 @torch.no_grad()
 def best_of(view: View, candidates: list[Tensor], labels: Tensor, loss: Loss) -> Adversarial:
-    """Image by image the candidate that a fixed view puts the highest loss on; `loss` (N,).
+    """Image by image the candidate that a fixed view puts the highest loss on; `loss` and `fooled` (N,).
 
     On a random view all of them, as candidates.
     """
@@ -158,9 +163,15 @@ def best_of(view: View, candidates: list[Tensor], labels: Tensor, loss: Loss) ->
         return Adversarial(candidates[-1], candidates=torch.stack(candidates))
     best = candidates[0]
     best_loss = torch.full((len(best),), -torch.inf, device=best.device)
+    fooled, broken = torch.zeros(2, len(best), dtype=torch.bool, device=best.device)
     for candidate in candidates:
-        best, best_loss = keep_higher(best, best_loss, candidate, loss(view(candidate), labels))
-    return Adversarial(best, {"loss": best_loss})
+        logits = view(candidate)
+        terms = loss(logits, labels)
+        broken = broken | terms.isnan()
+        fooled = torch.where(terms > best_loss, logits.argmax(1) != labels, fooled)
+        best, best_loss = keep_higher(best, best_loss, candidate, terms)
+    refuse("loss", broken.any())
+    return Adversarial(best, {"loss": best_loss, "fooled": fooled})
 
 
 class FGSM(PGD):

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from vqexp.adversaries.view import View
-from vqexp.attacks.base import Adversarial, Attack, keep_higher, project
+from vqexp.attacks.base import Adversarial, Attack, keep_higher, project, refuse
 from vqexp.attacks.losses import margin_loss
 from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import check_number, require
+from vqexp.core.inputs import inside
 from vqexp.core.progress import stepwise
 
 AHEAD = 64  # queries whose chances are drawn at once
@@ -48,6 +49,7 @@ class Square(Attack):
         """The accepted points, with their `loss` (N,)."""
         N, C, H, W = images.shape
         best, best_loss = images, torch.full((N,), -torch.inf, device=images.device)
+        broken = torch.zeros(N, dtype=torch.bool, device=images.device)
         for query in stepwise(range(self.queries)):
             if query == 0:  # vertical stripes
                 point = images + self.eps * randomness.signs(C, 1, W).to(images)
@@ -57,9 +59,14 @@ class Square(Attack):
                     chance = randomness.uniform(AHEAD, 2 + C)
                 square = _squares(self._side(query - 1, H, W), H, W, chance[:, at, :2])
                 signs = torch.where(chance[:, at, 2:] < 0.5, -1.0, 1.0).view(N, C, 1, 1)
-                point = best + (2 * self.eps * square * signs).to(images)
+                # from the host without waiting for what the GPU has still to do
+                point = best + (2 * self.eps * square * signs).to(images, non_blocking=True)
             point = project(point, images, self.eps, self.norm)
-            best, best_loss = keep_higher(best, best_loss, point, margin_loss(view(point), labels))
+            with inside():
+                loss = margin_loss(view(point), labels)
+            broken = broken | loss.isnan()
+            best, best_loss = keep_higher(best, best_loss, point, loss)
+        refuse("loss", broken.any())
         return Adversarial(best, {"loss": best_loss})
 
     def _side(self, step: int, H: int, W: int) -> int:

@@ -100,7 +100,8 @@ class CounterStreams:
         a, b, *_ = philox((purpose, 0, *halves(place)), halves(seed))
         self.seed = (a | b << 32) - (b >> 31 << 64)  # as an int64
         number = torch.as_tensor(number, dtype=torch.int64, device=ids.device).expand(len(ids))
-        self.images = torch.stack((ids, number), 1).to(device)
+        # without waiting for what a GPU has still to do
+        self.images = torch.stack((ids, number), 1).to(device, non_blocking=True)
         self.block = 0
 
     def normal(self, shape: Sequence[int]) -> Tensor:

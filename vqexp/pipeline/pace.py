@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from vqexp.attacks.losses import ce
 from vqexp.core.generators import generators_kept
@@ -20,7 +21,7 @@ from vqexp.training import Descent
 BUDGET = 0.5  # seconds of trials for one thing, if one image takes no longer
 TRIALS, MOST_TRIALS = 3, 20
 SOME = 8  # images by which the cost of one is told from the cost of a call
-STEPS_TIMED = 4  # of a training
+STEPS_TIMED = 6  # of a training
 STEPS, FEW = 10, 16  # of the attack that tells how much is left of f's accuracy, and its images
 
 
@@ -56,20 +57,10 @@ class Pace:
         total = experiment.dataset.train()
         key = ("training", key_of(experiment.identity("training"), experiment.origin), stages.defense_key)
         if key not in self._known:
-
-            def epoch(count: int, steps: int = 1) -> None:
-                some = replace(training, epochs=1, batch_size=count, selection="last", start=None)
-                some.behind(stages.defense).fit(
-                    experiment.classifier().to(experiment.device),
-                    total.subset(slice(0, count * steps)),
-                    seed=experiment.seed,
-                    device=experiment.device,
-                )
-
-            # what a training takes before its first step does not grow with its images
-            count = affordable(epoch, min(training.batch_size, len(total) // STEPS_TIMED))
-            one, more = (best_of(partial(epoch, count, steps)) for steps in (1, STEPS_TIMED))
-            self._known[key] = max(0.0, more - one) / (count * (STEPS_TIMED - 1))
+            most = min(training.batch_size, max(1, len(total) // STEPS_TIMED))
+            few = min(SOME, most)
+            some = max(few, min(most, int(few * BUDGET / _step(stages, training, few))))
+            self._known[key] = _step(stages, training, some) / some
         return self._known[key] * len(total) * training.epochs
 
     def resisting(self, stages: Stages) -> float:
@@ -147,6 +138,29 @@ def _seconds(work: Callable[[], None]) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return clock() - start
+
+
+def _step(stages: Foundation, training: Descent, count: int) -> float:
+    """The least seconds between two steps of the training, on batches of `count` images."""
+    experiment, ends = stages.experiment, list[float]()
+
+    def end(*_: object) -> None:
+        if experiment.device.type == "cuda":
+            torch.cuda.synchronize()
+        ends.append(clock())
+
+    hook = register_optimizer_step_post_hook(end)
+    try:
+        brief = replace(training, epochs=1, batch_size=count, selection="last", start=None)
+        brief.behind(stages.defense).fit(
+            experiment.classifier().to(experiment.device),
+            experiment.dataset.train().subset(slice(0, count * STEPS_TIMED)),
+            seed=experiment.seed,
+            device=experiment.device,
+        )
+    finally:
+        hook.remove()
+    return min(after - before for before, after in pairwise(ends))
 
 
 def _resisting(stages: Stages) -> float:

@@ -117,11 +117,11 @@ class Stages(Foundation):
             found = experiment.attack.run(self.view, images, labels, seed, ids)
             if found.candidates is not None:
                 found.images = self._best(found.candidates, labels, ids)
-            with torch.no_grad():
-                fooled = self.view(found.images).argmax(1) != labels
+            if "fooled" not in found.tensors:
+                with torch.no_grad():
+                    found.tensors["fooled"] = self.view(found.images).argmax(1) != labels
         changed = (found.images != images).flatten(1).any(1)
-        tensors = {"images": found.images, "perturbed": changed, "fooled": fooled, **found.tensors}
-        return Artifact(tensors, found.facts)
+        return Artifact({"images": found.images, "perturbed": changed, **found.tensors}, found.facts)
 
     def _check_surrogate(self, images: Tensor, labels: Tensor) -> None:
         """Raise `WorkError` for one that nothing can be attacked through: its gradient is zero everywhere."""
