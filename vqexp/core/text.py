@@ -52,9 +52,9 @@ def percent(estimate: Estimate, digits: int = 2) -> str:
 
 
 def runs(estimate: Estimate) -> str:
-    """`10`, or `10, 3 trainings`."""
-    trainings = f", {len(estimate.trainings)} trainings" if estimate.trainings else ""
-    return f"{estimate.runs}{trainings}"
+    """`10`, or `10, 3 seeds`."""
+    seeds = f", {len(estimate.trainings)} seeds" if estimate.trainings else ""
+    return f"{estimate.runs}{seeds}"
 
 
 def interval(estimate: Estimate) -> str:

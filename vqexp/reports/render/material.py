@@ -9,6 +9,8 @@ from pathlib import Path
 from vqexp.core.atomic import write_atomically
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import brittle
+from vqexp.reports.analysis.closest import closest
+from vqexp.reports.analysis.deviations import deviations
 from vqexp.reports.analysis.gaps import Values, Waterfall, waterfalls
 from vqexp.reports.analysis.gather import (
     Section,
@@ -76,10 +78,19 @@ class Material:
     pictures: dict[str, Path] = field(default_factory=dict)
 
 
+def with_notes(entry: Entry) -> Entry:
+    """Returns the entry with what its numbers say beside the notes of its table."""
+    if not entry.sections:
+        return entry
+    table, best = entry.table, entry.sections[0]
+    notes = [*closest(table, best.records), *deviations(table, best.measured)]
+    return replace(entry, table=replace(table, notes=[*table.notes, *notes]))
+
+
 def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
     """Matches the records to all tables and figures, draws into `folder`/figures and judges the claims."""
     index = Index(records)
-    entries = [Entry(table, sections(table, index)) for table in all_tables()]
+    entries = [with_notes(Entry(table, sections(table, index))) for table in all_tables()]
     figures = all_figures()
     own = {figure.table.name: figure.table for figure in figures if figure.table}
     of_figures = {name: Entry(table, sections(table, index)) for name, table in own.items()}

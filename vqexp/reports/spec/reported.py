@@ -74,7 +74,12 @@ def _rows() -> tuple[_Row, ...]:
 def _row(source: str, cell: Cell) -> _Row | None:
     told = cell.settings
     measured = cell.metric in ("natural_accuracy", "robust_accuracy")
-    if not cell.reported or not measured or "defense" not in told or {"attack.eps", "classifier"} & set(told):
+    if (
+        not cell.reported
+        or not measured
+        or "defense" not in told
+        or {"attack.eps", "classifier", "classifier.statistics"} & set(told)
+    ):
         return None
     names = [name for name in told if re.fullmatch(r"defense\.[sk]", name)]
     attacker = "ignores" if told.get("adversary") == "oblivious" else "knows"

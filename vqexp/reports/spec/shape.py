@@ -26,6 +26,7 @@ ENTRIES = {
     "panels": "label",
     "series": "label",
     "claims": "text",
+    "readings": "label",
 }  # lists, and what each names
 
 
@@ -58,7 +59,7 @@ def check_shape(kind: str, settings: Mapping[str, Any], known: Collection[str]) 
             for entry in value or ():
                 fits = isinstance(entry, dict) and isinstance(entry.get(ENTRIES[name]), str)
                 require(fits, f"{text} has {entry!r}; it must be a mapping with a text `{ENTRIES[name]}`")
-                for part in ("overrides", "without"):
+                for part in ("overrides", "without", "reported_from"):
                     _check_texts(f"{text}.{part}", entry.get(part))
     if x := settings.get("x"):
         named = isinstance(x.get("name"), str) and isinstance(x.get("overrides"), list)

@@ -12,6 +12,7 @@ from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.claims import Claim, load_claims
 from vqexp.reports.spec.figure_rows import at_x, rows_of
+from vqexp.reports.spec.readings import with_readings
 from vqexp.reports.spec.settings import from_overrides
 from vqexp.reports.spec.shape import check_shape
 
@@ -30,9 +31,10 @@ class Table:
     hold for this one too. rows: label -> {overrides, reported: {column: [mean, std]}}; a row's `metric`
     replaces its columns', and columns that make no sense for it are in its `without`. A row with
     `quoted: true` is not run: it quotes other papers, or is what its `quoted_as` says; `training` then names
-    the training that would measure it. claims: what the paper says of the numbers. grid: it has many cells,
-    each of as many images and runs as the scale's `grid` says. only_rows, only_columns: null, or those to
-    run; rows by their label or, if it is no row's, by a part of it.
+    the training that would measure it. readings: of what the paper leaves open, label -> {overrides, means};
+    every row stands once for each (`vqexp.reports.spec.readings`). claims: what the paper says of the
+    numbers. grid: it has many cells, each of as many images and runs as the scale's `grid` says. only_rows,
+    only_columns: null, or those to run; rows by their label or, if it is no row's, by a part of it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Table:
     grid: bool = False
     notes: list[str] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    readings: list[dict[str, Any]] = field(default_factory=list)
 
     def cells(self, *, quoted: bool = False) -> list[Cell]:
         """Returns the cells to run, column by column; with `quoted` also those that are not run."""
@@ -106,7 +109,9 @@ def load_table(settings: Mapping[str, Any], kind: str = "table") -> Table:
         settings["rows"] = rows_of(panels, series, {})
     for name in ("rows", "columns"):
         require(settings.get(name), f"{kind}.{name} is empty; a {kind} needs some")
-    table = Table(**{**settings, "claims": load_claims(kind, settings.get("claims") or ())})
+    rows = with_readings(settings["rows"], settings.get("readings") or (), kind)
+    claims = load_claims(kind, settings.get("claims") or ())
+    table = Table(**{**settings, "rows": rows, "claims": claims})
     for name in (name for row in table.rows for name in row.get("without") or ()):
         one_of(f"{kind}.rows.without", name, table.columns)
     for column in table.only_columns or ():
