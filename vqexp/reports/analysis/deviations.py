@@ -54,9 +54,9 @@ def deviations(table: Table, measured: Mapping[Place, Sequence[Record]]) -> list
         return []
     counts = {word: sum(each.word == word for each in found) for word in ("alike", "larger", "smaller")}
     note = (
-        f"Standard deviations: of {len(found)} reported ones, {counts['alike']} can come from evaluation "
-        f"draws alone (those of {RUNS} draws, scaled to the paper's number of images; chi-squared, 95 %), "
-        f"{counts['larger']} are larger and {counts['smaller']} smaller."
+        f"Standard deviations: {counts['alike']} of {len(found)} reported ones can come from evaluation "
+        f"draws alone (those of {RUNS} draws here, scaled to the paper's number of images; chi-squared, "
+        f"95 %); larger: {counts['larger']}, smaller: {counts['smaller']}."
     )
     repeated = [each for each in found if each.attacks is not None]
     if not repeated:

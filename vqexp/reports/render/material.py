@@ -9,8 +9,6 @@ from pathlib import Path
 from vqexp.core.atomic import write_atomically
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import brittle
-from vqexp.reports.analysis.closest import closest
-from vqexp.reports.analysis.deviations import deviations
 from vqexp.reports.analysis.gaps import Values, Waterfall, waterfalls
 from vqexp.reports.analysis.gather import (
     Section,
@@ -21,6 +19,7 @@ from vqexp.reports.analysis.gather import (
     with_quoted,
 )
 from vqexp.reports.analysis.judge import Judgement, judge
+from vqexp.reports.analysis.notes import notes
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.reasons import reason
 from vqexp.reports.render.figures import draw_figure
@@ -82,9 +81,9 @@ def with_notes(entry: Entry) -> Entry:
     """Returns the entry with what its numbers say beside the notes of its table."""
     if not entry.sections:
         return entry
-    table, best = entry.table, entry.sections[0]
-    notes = [*closest(table, best.records), *deviations(table, best.measured)]
-    return replace(entry, table=replace(table, notes=[*table.notes, *notes]))
+    table = entry.table
+    told = notes(table, entry.sections[0].measured)
+    return replace(entry, table=replace(table, notes=[*table.notes, *told]))
 
 
 def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:

@@ -10,6 +10,7 @@ from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import brittle
 from vqexp.reports.analysis.gather import figure_points, with_quoted
 from vqexp.reports.analysis.judge import judge
+from vqexp.reports.analysis.notes import notes
 from vqexp.reports.analysis.points import Point, measured_point
 from vqexp.reports.analysis.trainings import together
 from vqexp.reports.render.figures import draw_figure
@@ -54,6 +55,10 @@ def finish(
     if smoke:
         print(SMOKE_NOTE)
     else:
+        for table in tables:
+            measured_of = {place[1:]: every for place, every in trainings.items() if place[0] == table.name}
+            for line in notes(table, measured_of):
+                print(line)
         known = brittle(records.values())
         print_claims([judge(claim, name, points, known) for name, claim in named])
     if figure is not None:
