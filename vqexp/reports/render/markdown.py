@@ -172,7 +172,8 @@ def picture_section(path: Path) -> str:
 
     VQEXP_DATA=DIR {run} classifier.checkpoint=FILE
 
-Frame solid and blue: f is right about the image; dotted and orange: it is wrong.
+Frame solid and blue: f is right about the image; dotted and orange: it is wrong. *difference*: of an image
+from the clean one, grey where there is none, black and white at the attack's largest.
 
 ![clean, adversarial and quantized images of {name}](pictures/{path.name})
 """

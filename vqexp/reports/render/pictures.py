@@ -25,9 +25,10 @@ COLUMNS = 10
 
 @torch.no_grad()
 def draw_pictures(config: DictConfig, path: Path) -> None:
-    """Draws a PNG of clean, adversarial and quantized images; frames show whether f is right.
+    """Draws a PNG of clean, adversarial and quantized images, and of their differences from the clean ones.
 
-    config: a run whose attack does not know the defense; the quantizers take the preset's settings.
+    Frames show whether f is right. config: a run whose attack does not know the defense; the quantizers take
+    the preset's settings. The images are the data set's first, in the order that its seed fixes.
     """
     stages = Stages(prepare(config))
     rows, ids = _images(stages, COLUMNS)
@@ -38,10 +39,22 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
         rows[f"{type(quantizer).__name__} of adversarial"] = quantizer(
             rows["adversarial"], Draw("report", 0, ids)
         )
-    canvas = _grid([(rows, _verdicts(stages, rows))])
+    right = _verdicts(stages, rows)
+    most = (rows["adversarial"] - rows["clean"]).abs().max()
+    differences, frames = {}, {}
+    for name in list(rows)[1:]:
+        title = f"difference of {name.removesuffix(' of adversarial')}"
+        differences[title] = difference(rows[name], rows["clean"], most)
+        frames[title] = right[name]
+    canvas = _grid([(rows, right), (differences, frames)])
     with atomically(path) as temporary:
         canvas.savefig(temporary, format="png", dpi=110)
     plt.close(canvas)
+
+
+def difference(images: Tensor, clean: Tensor, most: Tensor) -> Tensor:
+    """Images less the clean ones, for the eye: grey where they are the same, black and white at -+ `most`."""
+    return (0.5 + (images - clean) / (2 * most.clamp_min(1e-6))).clamp(0, 1)
 
 
 @torch.no_grad()

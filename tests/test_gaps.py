@@ -1,0 +1,188 @@
+"""Why the numbers differ: waterfalls, reasons, and how many images would decide a claim."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from records import estimate, record
+
+from vqexp.core.config import CONF
+from vqexp.core.errors import ConfigError
+from vqexp.reports.analysis.gaps import OF, spec, waterfalls
+from vqexp.reports.analysis.judge import judge
+from vqexp.reports.analysis.points import Point
+from vqexp.reports.analysis.power import images_needed, in_words
+from vqexp.reports.analysis.reasons import reason
+from vqexp.reports.render.gaps import gaps_section, paragraph
+from vqexp.reports.render.waterfall import draw_waterfall
+from vqexp.reports.spec.claims import Claim, load_claims
+from vqexp.reports.spec.figure import all_figures
+from vqexp.reports.spec.table import all_tables
+
+TABLES = {table.name: table for table in all_tables()}
+FIGURES = {figure.name: figure for figure in all_figures()}
+ALL = {**TABLES, **{figure.table.name: figure.table for figure in FIGURES.values() if figure.table}}
+CLAIMS = [claim for each in (*TABLES.values(), *FIGURES.values()) for claim in each.claims]
+F, LONGER = "MNIST, ResNet18 as given", "MNIST, ResNet18, 25 epochs at 0.001 (journal)"
+
+
+def measured(*, batch=0.8, both=0.7, other=0.9):
+    """Of Table 1 under PGD, the same for each defense; None: not measured."""
+    found = {}
+    for defense, row in spec()["waterfalls"][0]["rows"].items():
+        found["vq_table1", row, "pgd"] = estimate(0.1, std=0.01, runs=10)
+        steps = {(F, "pgd_batch"): batch, (F, "pgd_batch_both"): both, (LONGER, "pgd_batch_both"): other}
+        for (f, column), value in steps.items():
+            if value is not None:
+                found[OF, f"{f}, {defense}", column] = estimate(value)
+    return found
+
+
+def table1(values):
+    return next(each for each in waterfalls(TABLES, values) if each.name == "vq_table1_pgd")
+
+
+def test_the_steps_add_up_to_the_gap():
+    found = table1(measured())
+    assert found.changes("pRD") == [
+        ("unexplained", pytest.approx(90 - 92.29)),
+        ("our f", pytest.approx(-20)),
+        ("attack", pytest.approx(10)),
+        ("evaluation mode", pytest.approx(-70)),
+    ]
+    for defense, reported in found.reported.items():
+        whole = sum(change for _, change in found.changes(defense))
+        assert reported + whole == pytest.approx(10)
+    assert found.draws["swRD"] == pytest.approx(2)
+
+
+def test_a_step_that_was_not_measured_explains_nothing():
+    found = table1(measured(both=None, other=None))
+    assert found.changes("pRD") == [
+        ("unexplained", pytest.approx(80 - 92.29)),
+        ("our f", None),
+        ("attack", None),
+        ("evaluation mode", pytest.approx(-70)),
+    ]
+    text = paragraph(found)
+    assert "-70.0 by *evaluation mode* are explained" in text
+    assert "*our f*, *attack* are not measured" in text
+    between = table1(measured(batch=None, other=None)).changes("pRD")
+    assert dict(between)["attack"] == pytest.approx(-60)  # with what lies below it
+    nothing = table1({})
+    assert nothing.changes("pRD")[0] == ("unexplained", None)
+    assert paragraph(nothing) == "Not all of RandDisc, pRD, swRD are measured."
+
+
+def test_the_section_names_a_command_for_every_step(tmp_path):
+    found = waterfalls(TABLES, measured())
+    pictures = {each.name: path for each in found if (path := draw_waterfall(each, tmp_path))}
+    assert list(pictures) == ["vq_table1_pgd"]
+    text = gaps_section(found, pictures, lambda path: f"figures/{path.name}")
+    assert "![" in text
+    assert "(figures/gaps_vq_table1_pgd.png)" in text
+    lines = [line for line in text.splitlines() if line.startswith("| our f |")]
+    assert len(lines) == len(found)
+    for line in lines:
+        (part,) = re.findall(r'only_rows=\["(.*?)"\]', line)
+        (column,) = re.findall(r"only_columns=\[(\w+)\]", line)
+        assert {row["label"].rpartition(", ")[0] for row in TABLES[OF].rows if part in row["label"]} == {part}
+        assert column in TABLES[OF].columns
+
+
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.reason], ids=lambda claim: claim.text)
+def test_the_cells_of_a_reason_exist(claim):
+    for table, row, column in claim.reason["cells"].values():
+        assert (row, column) in {(cell.row, cell.column) for cell in ALL[table].cells()}
+
+
+def test_every_claim_of_the_quantizers_that_did_not_hold_has_a_reason():
+    """As the published report judges them."""
+    text = (CONF.parent / "results" / "README.md").read_text()
+    reasons = {claim.text for claim in CLAIMS if claim.reason}
+    texts = {claim.text for claim in CLAIMS}
+    failed = re.findall(
+        r"^\| (.*) \((?:journal|arXiv) [^()|]*(?:\([^()]*\))?[^()|]*\) \| \*\*did not hold", text, re.M
+    )
+    assert len(failed) > 10
+    assert {claim for claim in failed if claim in texts} <= reasons
+
+
+def test_a_reason_shows_what_is_measured_and_what_is_not():
+    told = {
+        "text": "{a} against {b} and {c}",
+        "cells": {"a": ["t", "r", "x"], "b": ["t", "r", "y"], "c": ["t", "r", "z"]},
+    }
+    values = {("t", "r", "x"): estimate(0.123), ("t", "r", "y"): estimate(25.5, unit="dB")}
+    assert reason(told, values) == "12.3 % against 25.5 dB and (not measured)"
+    assert reason(None, values) == ""
+    claim = Claim(text="", place="", check="above", bound=60, of={})
+    point = Point("a", "", None, "robust", 50, 49, 51, 1000)
+    found = replace(judge(claim, "own", {"own": [point]}), reason="because")
+    assert (found.word, found.beside) == ("did not hold", ("because",))
+    good = replace(judge(replace(claim, bound=40), "own", {"own": [point]}), reason="because")
+    assert (good.word, good.beside) == ("held", ())
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"text": "a"}, "must have text and cells"),
+        ({"text": "{a}", "cells": {}}, "names .'a'. and has cells"),
+        ({"text": "{a}", "cells": {"a": ["t", "r"]}}, "must be .table, row, column."),
+    ],
+)
+def test_a_reason_of_the_wrong_shape_is_refused(told, message):
+    entry = {"text": "x", "place": "", "check": "above", "bound": 1, "of": {}, "reason": told}
+    with pytest.raises(ConfigError, match=message):
+        load_claims("table", [entry])
+
+
+def test_as_many_images_as_are_needed_show_a_difference():
+    """Of samples of that size, four in five do, and of a quarter of it far fewer."""
+    rng = np.random.default_rng(0)
+    deviation, apart = 3.0, 0.4
+    n = round(images_needed(apart, 1.96 * deviation / np.sqrt(500), 500))
+    for size, low, high in ((n, 0.76, 0.84), (n // 4, 0.2, 0.4)):
+        means = rng.normal(apart, deviation, (2000, size)).mean(1)
+        assert low < (means > 1.96 * deviation / np.sqrt(size)).mean() < high
+
+
+def test_the_words_say_where_no_test_set_is_large_enough():
+    assert in_words(2261) == "about 2,300 images would decide it (power 0.8)"
+    assert in_words(26_000) == (
+        "undecidable here: about 26,000 images would decide it (power 0.8), and the test set has 10,000"
+    )
+    assert "more than 1,000,000 images" in in_words(1e12)
+    assert "no number of images" in in_words(images_needed(0.0, 3.0, 500))
+
+
+def test_an_undecided_claim_tells_how_many_images_would_decide_it():
+    """One clear failure would: the least that any of the unclear ones needs, not the most."""
+    points = [
+        Point("a", "", None, "robust", value, value - 3, value + 3, 500) for value in (49.0, 49.9, 60.0)
+    ]
+    claim = Claim(text="", place="", check="above", bound=50, of={})
+    found = judge(claim, "own", {"own": points})
+    assert found.word == "undecided"
+    assert found.needed == images_needed(1.0, 3.0, 500)
+    assert found.beside[0] == in_words(found.needed)
+    good = [Point("a", "", None, "robust", value, value - 3, value + 3, 500) for value in (51.0, 50.5, 60.0)]
+    assert judge(claim, "own", {"own": good}).needed == images_needed(0.5, 3.0, 500)
+    assert judge(claim, "own", {"own": points[2:]}).needed is None
+
+
+def test_f_is_told_by_its_checkpoint():
+    """By the hash in the record; `auto` is a network that was trained here."""
+    from vqexp.reports.spec.choices import read_settings
+    from vqexp.reports.spec.fill import says_of_f
+
+    known = read_settings(CONF / "checkpoints.yaml")
+    settings = {"classifier.checkpoint": "${oc.env:X,x}/mnist-convex-0.1.safetensors"}
+    given = record({"classifier": {}}, classifier={"checkpoint": known["mnist-convex-0.1.safetensors"]})
+    other = record({"classifier": {}}, classifier={"checkpoint": known["mnist-convex-0.3.safetensors"]})
+    trained = record({"classifier": {}}, classifier={"training": {}})
+    assert [says_of_f(settings, each) for each in (given, other, trained)] == [True, False, False]
+    auto = {"classifier.checkpoint": "auto"}
+    assert [says_of_f(auto, each) for each in (given, other, trained)] == [False, False, True]
