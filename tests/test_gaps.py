@@ -66,8 +66,8 @@ def test_a_step_that_was_not_measured_explains_nothing():
         ("evaluation mode", pytest.approx(-70)),
     ]
     text = paragraph(found)
-    assert "-70.0 by *evaluation mode* are explained" in text
-    assert "*our f*, *attack* are not measured" in text
+    assert "What is explained: *evaluation mode* -70.0." in text
+    assert "Not measured for all: *our f*, *attack*." in text
     between = table1(measured(batch=None, other=None)).changes("pRD")
     assert dict(between)["attack"] == pytest.approx(-60)  # with what lies below it
     nothing = table1({})

@@ -28,7 +28,7 @@ from vqexp.reports.spec.figure import all_figures, figure_path, load_figure
 from vqexp.reports.spec.fill import cell_key
 from vqexp.reports.spec.made_for import made_for
 from vqexp.reports.spec.settings import from_overrides, to_overrides
-from vqexp.reports.spec.table import all_tables
+from vqexp.reports.spec.table import all_tables, load_table
 from vqexp.reports.sweep.end import finish
 from vqexp.reports.sweep.plan import make_plan
 from vqexp.reports.sweep.smoke import smoke
@@ -206,6 +206,27 @@ def test_a_plan_without_some_jobs_keeps_the_others_cells():
 def test_a_figure_of_other_figures_runs_their_cells():
     names = {table.name for table in FIGURES["vq_figure9"].tables}
     assert names == {"vq_figure4", "vq_figure5"}
+
+
+def test_a_tables_rows_may_be_panels_and_series():
+    """Every pair is one; a panel's rows lack its `without`."""
+    f = {"name": "t", "title": "", "source": "", "common": [], "columns": {c: {"metric": c} for c in "ab"}}
+    panels = [{"label": "p", "overrides": ["dataset=mnist"]}, {"label": "q", "without": ["b"]}]
+    series = [{"label": "x", "overrides": ["defense=prd"]}, {"label": "y"}]
+    table = load_table({**f, "panels": panels, "series": series})
+    cells = {(cell.row, cell.column): cell for cell in table.cells()}
+    assert set(cells) == {
+        ("p, x", "a"),
+        ("p, y", "a"),
+        ("q, x", "a"),
+        ("q, y", "a"),
+        ("p, x", "b"),
+        ("p, y", "b"),
+    }
+    cell = cells["p, x", "b"]
+    assert (cell.panel, cell.series, cell.settings) == ("p", "x", {"dataset": "mnist", "defense": "prd"})
+    with pytest.raises(ConfigError, match="has rows, panels and series"):
+        load_table({**f, "panels": panels, "series": series, "rows": [{"label": "r"}]})
 
 
 @pytest.mark.parametrize(

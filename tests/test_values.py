@@ -74,11 +74,12 @@ def test_the_report_has_the_numbers_of_a_figure(vqexp, tmp_path, small_cifar10, 
     page = (tmp_path / "results" / "README.md").read_text()
     own = section(page, "arxiv_figure1")
     (line,) = [line for line in own if line.startswith("| CIFAR-10, swRD | ")]
-    psnr, ssim, attacked, _ = [text.strip() for text in line.split("|")[2:-1]]
+    psnr, ssim, attacked, _, removed = [text.strip() for text in line.split("|")[2:-1]]
     assert psnr.startswith(f"{records['psnr']['psnr_defended'].mean:.4g} (")
     assert psnr.endswith("]")
     assert attacked.startswith(f"{records['psnr']['psnr_undefended'].mean:.4g} dB [")
     # of the same run as psnr
+    assert removed.startswith(f"{100 * records['psnr']['removed'].mean:.2f} (")
     assert ssim.startswith(f"{records['psnr']['ssim_defended'].mean:.4g} (")
     shown = (tmp_path / "results" / "index.html").read_text()
     assert f"<td>{psnr.split(' [')[0]}<span" in shown

@@ -42,6 +42,11 @@ class Waterfall:
     steps: Sequence[Step]
     draws: Mapping[str, float | None]
 
+    def gap(self, defense: str) -> float | None:
+        """Returns the measured value less the reported one; None where nothing was measured."""
+        value = self.steps[0].values[defense]
+        return None if value is None else value - self.reported[defense]
+
     def changes(self, defense: str) -> list[tuple[str, float | None]]:
         """Returns (label, change) from the report down: first what is unexplained, then the steps.
 

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 
 from vqexp.reports.analysis.gaps import Step, Waterfall, spec
 from vqexp.reports.render.row import markdown_row
@@ -28,17 +29,17 @@ def gaps_section(
 def paragraph(waterfall: Waterfall) -> str:
     """Says in words what the steps account for, on average over the defenses."""
     defenses = ", ".join(waterfall.reported)
-    if any(value is None for value in waterfall.steps[0].values.values()):
+    gaps = [waterfall.gap(defense) for defense in waterfall.reported]
+    known = [gap for gap in gaps if gap is not None]
+    if len(known) < len(gaps):
         return f"Not all of {defenses} are measured."
-    changes = dict(waterfall.average())
+    whole, changes = mean(known), dict(waterfall.average())
     left = changes.pop("unexplained")
-    assert left is not None
-    whole = left + sum(change for change in changes.values() if change is not None)
-    told = [f"{change:+.1f} by *{label}*" for label, change in changes.items() if change is not None]
+    told = [f"*{label}* {change:+.1f}" for label, change in changes.items() if change is not None]
     missing = [f"*{label}*" for label, change in changes.items() if change is None]
     text = f"On average over {defenses} the measured value differs from the report by {whole:+.1f} points. "
-    text += f"Of these, {', '.join(told)} are explained. " if told else ""
-    text += f"{', '.join(missing)} {'are' if len(missing) > 1 else 'is'} {MISSING}. " if missing else ""
+    text += f"What is explained: {', '.join(told)}. " if told else ""
+    text += f"Not measured for all: {', '.join(missing)}. " if missing else ""
     spread = [draws for draws in waterfall.draws.values() if draws is not None]
     text += f"The draws move a mean by {max(spread):.1f} points at most. " if spread else ""
     return f"{text}**Unexplained: {left:+.1f} points.**"
