@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
@@ -104,10 +105,25 @@ class CheckedSweeper(Sweeper):
             OmegaConf.save(self.config, folder / "multirun.yaml")
         except OSError as error:
             raise ConfigError(f"hydra.sweep.dir={folder} cannot be written: {error.strerror}") from None
+        if self.max_batch_size is None and isinstance(self.launcher, BasicLauncher):
+            return [self._one_after_the_other(jobs)]
         size = self.max_batch_size or len(jobs)
-        batches: list[Sequence[JobReturn]] = []
-        for start in range(0, len(jobs), size):
-            batches.append(self.launcher.launch(jobs[start : start + size], initial_job_idx=start))
-            for result in batches[-1]:
-                result.return_value  # noqa: B018  # raises the error of a run that failed
-        return batches
+        return [self._launched(jobs[start : start + size], start) for start in range(0, len(jobs), size)]
+
+    def _one_after_the_other(self, jobs: list[list[str]]) -> list[JobReturn]:
+        """The results of all jobs; those that another process is at come last: it may be done by then."""
+        from vqexp.core.keys import key_of
+        from vqexp.core.turns import in_turn
+
+        names = [key_of("run", sorted(job)) for job in jobs]
+        results: dict[int, JobReturn] = {}
+        for number in in_turn(names, Path(self.config.store.root) / "running"):
+            (results[number],) = self._launched([jobs[number]], number)
+        return [results[number] for number in range(len(jobs))]
+
+    def _launched(self, jobs: list[list[str]], first: int) -> Sequence[JobReturn]:
+        assert self.launcher is not None
+        results = self.launcher.launch(jobs, initial_job_idx=first)
+        for result in results:
+            result.return_value  # noqa: B018  # raises the error of a run that failed
+        return results
