@@ -35,6 +35,7 @@ def paragraph(waterfall: Waterfall) -> str:
         return f"Not all of {defenses} are measured."
     whole, changes = mean(known), dict(waterfall.average())
     left = changes.pop("unexplained")
+    assert left is not None  # as all values are measured
     told = [f"*{label}* {change:+.1f}" for label, change in changes.items() if change is not None]
     missing = [f"*{label}*" for label, change in changes.items() if change is None]
     text = f"On average over {defenses} the measured value differs from the report by {whole:+.1f} points. "
