@@ -1,16 +1,18 @@
 """Killing work at random moments: what a store has finished stays, and is never made twice."""
 
+import gzip
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,8 +22,11 @@ from hydra import compose, initialize_config_dir
 from vqexp import results
 from vqexp.core.components import own_choices
 from vqexp.core.config import CONF, register_resolvers
+from vqexp.core.files import sha256_of_file
 from vqexp.core.store import Store
 from vqexp.pipeline import run
+from vqexp.reports.render.kept import AUDITS, RECORDS
+from vqexp.reports.render.report import write as write_report
 
 # training, attack, evaluation and certificate, in several chunks each
 SMALL = (
@@ -44,39 +49,74 @@ class Killed:
 
     kills: int
     lost: int
-    twice: int
+    twice: int = 0
 
 
 def kill_runs(folder: Path, kills: int) -> Killed:
-    """Does the runs undisturbed; then again and again, killed at random moments; compares.
+    """Does the runs undisturbed; then again and again, killed at random moments; compares."""
+    return _in_a_fresh_process("runs", folder, kills)
 
-    From a fresh process, as torch refuses to train in the fork of one that has trained.
-    """
+
+def kill_reports(folder: Path, kills: int) -> Killed:
+    """Writes the report, with its drawings, undisturbed; then again and again, killed; compares the files."""
+    return _in_a_fresh_process("reports", folder, kills)
+
+
+def _in_a_fresh_process(what: str, folder: Path, kills: int) -> Killed:
+    """Because torch refuses to train in the fork of a process that has trained."""
     root = Path(__file__).parents[2]
-    command = [sys.executable, __file__, str(folder), str(kills)]
+    command = [sys.executable, __file__, what, str(folder), str(kills)]
     paths = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=paths).stdout
     return Killed(*json.loads(told))
 
 
-def _kill_runs(folder: Path, kills: int, seed: int = 0) -> Killed:
+def _kill_runs(folder: Path, kills: int) -> Killed:
     register_resolvers()
     log = folder / "log"
+    killed = _kill(folder, kills, Path.mkdir, lambda store: _run_all(store, log), _records)
+    made = Counter(log.read_text().splitlines())
+    return replace(killed, twice=sum(times > 1 for times in made.values()))
+
+
+def _kill_reports(folder: Path, kills: int) -> Killed:
+    """The report finds what an earlier one left: some records of a figure, which it draws, and audits."""
+    published, before = CONF.parent / "results", folder / "before"
+    shutil.copytree(published / "audits", before / "audits")
+    shutil.copy(published / AUDITS, before)
+    lines = gzip.decompress((published / RECORDS).read_bytes()).splitlines()
+    some = [line for line in lines if json.loads(line)["reported"]["table"] == "arxiv_figure4"][:12]
+    (before / RECORDS).write_bytes(gzip.compress(b"\n".join(some)))
+    write_report(folder / "store", shutil.copytree(before, folder / "first"))  # what is slow once is cached
+
+    def copied(results: Path) -> None:
+        shutil.copytree(before, results)
+
+    return _kill(folder, kills, copied, lambda results: write_report(folder / "store", results), _files)
+
+
+def _kill(
+    folder: Path,
+    kills: int,
+    begin: Callable[[Path], None],
+    work: Callable[[Path], Any],
+    found: Callable[[Path], list[str]],
+    seed: int = 0,
+) -> Killed:
+    """begin: makes the folder that `work` goes on from. found: what must not depend on kills, in texts."""
+    whole, moments, done, lost = folder / "whole", random.Random(seed), 0, 0
+    begin(whole)
     start = time.monotonic()
-    assert finished(lambda: _work(folder / "whole", folder / "unused"))
+    assert finished(lambda: work(whole))
     duration = time.monotonic() - start
-    moments, done, lost = random.Random(seed), 0, 0
-    twice = Counter[str]()
     while done < kills:
-        log.unlink(missing_ok=True)
-        store = folder / f"killed{done}"
+        begin(place := folder / f"killed{done}")
         # the next start goes on where the last was killed: each gets a share of the time
-        while done < kills and not finished(lambda: _work(store, log), moments.uniform(0, duration / 2)):  # noqa: B023
+        while done < kills and not finished(lambda: work(place), moments.uniform(0, duration / 2)):
             done += 1
-        assert finished(lambda: _work(store, log))  # noqa: B023
-        lost += len(set(_found(folder / "whole")) ^ set(_found(store)))
-        twice.update(line for line, n in Counter(log.read_text().splitlines()).items() if n > 1)
-    return Killed(done, lost, len(twice))
+        assert finished(lambda: work(place))
+        lost += len(set(found(whole)) ^ set(found(place)))
+    return Killed(done, lost)
 
 
 def finished(work: Callable[[], Any], seconds: float | None = None) -> bool:
@@ -105,27 +145,30 @@ def finished(work: Callable[[], Any], seconds: float | None = None) -> bool:
         time.sleep(0.005)
 
 
-def _work(root: Path, log: Path) -> None:
+def _run_all(root: Path, log: Path) -> None:
     whole = Store._write
 
     def write(self: Store, job: Any, artifact: Any) -> None:
         whole(self, job, artifact)
         with log.open("a") as file:
-            file.write(f"{job.kind} {job.key}\n")
+            file.write(f"{root} {job.kind} {job.key}\n")
 
     with initialize_config_dir(str(CONF), version_base="1.3"), patch.object(Store, "_write", write):
         for chosen in RUNS:
-            run(compose("config", overrides=_overrides(chosen, root)))
+            run(compose("config", overrides=own_choices([*SMALL, *chosen, f"store.root={root}"])))
 
 
-def _overrides(chosen: Sequence[str], root: Path) -> list[str]:
-    return own_choices([*SMALL, *chosen, f"store.root={root}"])
-
-
-def _found(root: Path) -> list[str]:
-    """What must not depend on kills: the numbers of every record, as text."""
+def _records(root: Path) -> list[str]:
+    """The numbers of every record."""
     return [f"{record.key} {record.metrics} {record.artifacts}" for record in results.records(root)]
 
 
+def _files(root: Path) -> list[str]:
+    """Names and contents, but of those that a killed process left, which a later one removes."""
+    paths = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return [f"{path.relative_to(root)} {sha256_of_file(path)}" for path in paths]
+
+
 if __name__ == "__main__":
-    print(json.dumps(astuple(_kill_runs(Path(sys.argv[1]), int(sys.argv[2])))))
+    kill = {"runs": _kill_runs, "reports": _kill_reports}[sys.argv[1]]
+    print(json.dumps(astuple(kill(Path(sys.argv[2]), int(sys.argv[3])))))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from damage import damage_artifacts, damage_records
 from generated import BASES, NOT_MEANT, configured, settings
-from kills import kill_runs
+from kills import kill_reports, kill_runs
 
 from vqexp.core.config import CONFIG_FAULTS, config_message
 from vqexp.pipeline import prepare
@@ -21,7 +21,9 @@ def measured(folder: Path, kills: int, damages: int, settings: int) -> Counted:
     torch.set_num_threads(1)
     refused, tracebacks = bad_settings(folder, settings)
     artifacts, records = damage_artifacts(folder / "artifacts", damages), damage_records(folder, damages)
-    killed = kill_runs(folder / "kills", kills)
+    for name in ("runs", "reports"):
+        (folder / name).mkdir()
+    runs, reports = kill_runs(folder / "runs", kills), kill_reports(folder / "reports", kills)
     return [
         (
             f"settings that nobody means, of which {refused} refused in one line: tracebacks",
@@ -30,8 +32,13 @@ def measured(folder: Path, kills: int, damages: int, settings: int) -> Counted:
         ),
         ("artifacts damaged: taken for whole, with other contents", artifacts.tried, artifacts.unnoticed),
         ("records damaged: taken for whole, with other contents", records.tried, records.unnoticed),
-        ("work killed at a random moment: results lost or other than undisturbed", killed.kills, killed.lost),
-        ("work killed at a random moment: finished stages made again", killed.kills, killed.twice),
+        ("runs killed at a random moment: results lost or other than undisturbed", runs.kills, runs.lost),
+        ("runs killed at a random moment: finished stages made again", runs.kills, runs.twice),
+        (
+            "reports killed at a random moment: files lost or other than undisturbed",
+            reports.kills,
+            reports.lost,
+        ),
     ]
 
 
@@ -58,7 +65,7 @@ def page(found: Counted, command: str) -> str:
         "# Faults",
         "",
         f"Counted by `{command}`, which writes this page. `tests/faults` runs a short version.",
-        "Kills strike training, attack, evaluation and certificate; the report is not among them.",
+        "Kills strike training, attack, evaluation and certificate, and the report as it writes and draws.",
         "",
         "| fault | times | went wrong |",
         "| --- | --- | --- |",
