@@ -1,6 +1,8 @@
 """pRD, RandDisc and swRD: against literal transcriptions, and the properties that users rely on."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from vqexp.core.draws import Draw, Streams
 from vqexp.core.errors import ConfigError
 from vqexp.defenses import PRD, Defense, NoDefense, RandDisc, SwRD
 from vqexp.defenses.vq import kmeans
+from vqexp.defenses.vq.tiles import Tiles
 
 NOISE = 4 / 255
 CIFAR = dict(sigma=NOISE, tau=NOISE)
@@ -436,3 +439,62 @@ def test_on_cuda(q, cifar10):
     on_cpu = q(cifar10, Draw("report", 3))
     distortions = [(one - cifar10).square().mean().item() for one in (expected.cpu(), on_cpu)]
     assert distortions[0] == pytest.approx(distortions[1], rel=0.03)
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (SwRD, {"s": 3, "k": 9, "beta": 2.0}),
+        (SwRD, {"s": 2, "k": 5, "beta": 2.0, "sigma": 0.0, "max_steps": 0}),
+        (PRD, {"s": 5, "k": 6, "restarts": 2}),
+        (RandDisc, {"k": 7, "tau": 0.0}),
+    ],
+)
+def test_an_image_in_tiles_is_that_of_all_patches_at_once(monkeypatch, backend, kind, settings):
+    """Its gradient and its codebook too: with a memory limit that a single image does not fit into."""
+    tiles = []
+    monkeypatch.setattr(Tiles, "__init__", counted(Tiles.__init__, tiles))
+    settings = {"sigma": 4 / 255, "tau": 4 / 255, "backend": backend, **settings}
+    whole, tiled = kind(**settings), kind(**settings, memory_limit=0.01)
+    draw, pixels = Draw("report", 3, torch.tensor([4, 5])), torch.rand(2, 3, 24, 22)
+    weights, found = torch.rand_like(pixels), []
+    for quantizer in (whole, tiled):
+        images = pixels.clone().requires_grad_()
+        output = quantizer(images, draw)
+        (gradient,) = torch.autograd.grad((output * weights).sum(), images)
+        found.append((quantizer(pixels, draw), output.detach(), gradient, quantizer.codebooks(pixels, draw)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert len(tiles) == 6
+    assert min(tiles) > 1
+
+
+def counted(begin, tiles):
+    def init(self, *arguments):
+        begin(self, *arguments)
+        tiles.append(len(self.rows))
+
+    return init
+
+
+PEAK = """
+import resource, sys, torch
+from vqexp.defenses import SwRD
+limit, backend = float(sys.argv[1]), sys.argv[2]
+def quantizer(limit):
+    return SwRD(s=4, k=20, sigma=0.01, tau=0.01, beta=2.0, max_steps=3, memory_limit=limit, backend=backend)
+quantizer(0.1)(torch.rand(1, 3, 32, 32))
+images = torch.rand(1, 3, 256, 256)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+quantizer(limit)(images)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_the_memory_limit_is_a_cap(backend):
+    """All patches at once would take 100 MiB."""
+    command = [sys.executable, "-c", PEAK, "16", backend]
+    peak = float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    assert peak <= 1.2 * 16

@@ -93,6 +93,15 @@ class Philox:
         self._key, self._counter = self._state["state"]["key"], self._state["state"]["counter"]
         self.generator = np.random.Generator(self._bits)
 
+    @property
+    def position(self) -> Any:
+        """Where the stream is; it can be set to where it once was."""
+        return self._bits.state
+
+    @position.setter
+    def position(self, value: Any) -> None:
+        self._bits.state = value
+
     @classmethod
     def at(cls, key: tuple[int, int], counter: tuple[int, int, int, int]) -> "Philox":
         """One at the start of the stream `Philox(key=key, counter=counter)`."""
@@ -146,6 +155,17 @@ class Streams:
             return self.counted.subset(n, k)
         rows = [each.generator.choice(n, k, replace=False, shuffle=False) for each in self._numpy]
         return torch.from_numpy(np.array(rows, np.int64).reshape(-1, k))
+
+    def position(self) -> Any:
+        """Where the streams are, for `go_to`."""
+        return self.counted.block if self.counted else [each.position for each in self._numpy]
+
+    def go_to(self, position: Any) -> None:
+        """Go on from where the streams once were."""
+        if self.counted:
+            self.counted.block = position
+        for each, place in zip(self._numpy, position if self._numpy else (), strict=True):
+            each.position = place
 
     def _fill(
         self, shape: Sequence[int], dtype: Any, fill: Callable[[np.random.Generator, np.ndarray], Any]

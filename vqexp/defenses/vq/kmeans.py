@@ -32,26 +32,37 @@ def nearest(points: Tensor, centers: Tensor) -> Tensor:
     return distances.min(-1).indices
 
 
-def cluster_means(points: Tensor, labels: Tensor, fallback: Tensor) -> Tensor:
-    """Mean of each cluster's points; an empty cluster takes its row of `fallback`.
+def cluster_sums(points: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Sum of each cluster's points, (B, k, d) float64, and its size, (B, k, 1).
 
-    Differentiable in `points`: each receives its center's gradient divided by the cluster's size.
-    Sums are in float64: the order of summation, which changes with batch size and threads, is then lost in
-    rounding, where in float32 it decides ties between centers. On a GPU a matrix product, not a scatter,
-    because the latter's order differs from run to run.
+    In float64 the order of summation, which changes with batch size and threads, is lost in rounding, where
+    in float32 it decides ties between centers. On a GPU a matrix product, not a scatter, because the latter's
+    order differs from run to run.
     """
-    B, k, d = fallback.shape
+    B, n, d = points.shape
     wide = points.double()
     if points.device.type == "cpu":
         rows = (labels + k * torch.arange(B).unsqueeze(1)).flatten()
         sizes = torch.bincount(rows, minlength=B * k).view(B, k, 1)
         sums = wide.new_zeros(B * k, d).scatter_add(0, rows.unsqueeze(1).expand(-1, d), wide.flatten(0, 1))
     else:
-        members = wide.new_zeros(B, k, points.shape[1]).scatter_(1, labels.unsqueeze(1), 1)
+        members = wide.new_zeros(B, k, n).scatter_(1, labels.unsqueeze(1), 1)
         sizes = members.sum(-1, keepdim=True)
         sums = torch.bmm(members, wide)
-    means = (sums.view(B, k, d) / sizes.clamp(min=1)).to(points.dtype)
-    return torch.where(sizes > 0, means, fallback)
+    return sums.view(B, k, d), sizes
+
+
+def means(sums: Tensor, sizes: Tensor, fallback: Tensor) -> Tensor:
+    """Mean of each cluster, in the dtype of `fallback`, whose row an empty cluster takes."""
+    return torch.where(sizes > 0, (sums / sizes.clamp(min=1)).to(fallback.dtype), fallback)
+
+
+def cluster_means(points: Tensor, labels: Tensor, fallback: Tensor) -> Tensor:
+    """Mean of each cluster's points; an empty cluster takes its row of `fallback`.
+
+    Differentiable in `points`: each receives its center's gradient divided by the cluster's size.
+    """
+    return means(*cluster_sums(points, labels, fallback.shape[1]), fallback)
 
 
 @torch.no_grad()

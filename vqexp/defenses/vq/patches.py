@@ -3,6 +3,8 @@
 A patch is a vector of d = C s^2 numbers, channel by channel, row by row.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,23 +36,42 @@ def sliding(images: Tensor, s: int) -> Tensor:
 def blend_sliding(patches: Tensor, similarity: Tensor, s: int, size: tuple[int, int]) -> Tensor:
     """Each pixel a mean over the patches that cover it, with weights softmax(similarity) over these.
 
-    patches (N, n, C s^2), similarity (N, n) -> (N, C, H, W). The largest similarity *at each pixel* is
-    subtracted in the softmax: with one maximum for the whole image every weight of a far-off pixel
-    would underflow (0/0). Journal paper, eq. 3; Algorithm 2, lines 8-17.
+    patches (N, n, C s^2), similarity (N, n) -> (N, C, H, W). Journal paper, eq. 3; Algorithm 2, lines 8-17.
     """
     H, W = size
+    grid = patches.transpose(1, 2).unflatten(2, (H - s + 1, W - s + 1)).unflatten(1, (-1, s, s))
+
+    def part(scores: Tensor, peak: Tensor, dy: int, dx: int) -> tuple[Tensor, Tensor]:
+        weight = torch.exp(scores - peak)
+        return weight * grid[:, :, dy, dx], weight
+
+    return blend(part, similarity, s, (grid.shape[1], H, W))
+
+
+def blend(
+    part: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]],
+    similarity: Tensor,
+    s: int,
+    size: tuple[int, int, int],
+) -> Tensor:
+    """`blend_sliding` into images of `size` (C, H, W), one place (dy, dx) of all patches after the other.
+
+    part(scores, peak, dy, dx) -> the pixels there (N, C, rows, columns) times their weights, and the weights
+    exp(scores - peak), (N, 1, rows, columns). The peak is the largest similarity *at each pixel*: with one
+    maximum for the whole image every weight of a far-off pixel would underflow (0/0).
+    """
+    C, H, W = size
     rows, columns = H - s + 1, W - s + 1
-    grid = patches.transpose(1, 2).unflatten(2, (rows, columns)).unflatten(1, (-1, s, s))
     scores = similarity.unflatten(1, (rows, columns)).unsqueeze(1)
     outside = F.pad(scores.detach(), (s - 1,) * 4, value=-torch.inf)
     peak = F.max_pool2d(outside, s, stride=1)
-    # grid[:, :, dy, dx] is pixel (dy, dx) of every patch: an image shifted by (dy, dx)
-    total = patches.new_zeros(len(patches), grid.shape[1], H, W)
-    weight_sum = patches.new_zeros(len(patches), 1, H, W)
+    # pixel (dy, dx) of every patch: an image shifted by (dy, dx)
+    total = similarity.new_zeros(len(similarity), C, H, W)
+    weight_sum = similarity.new_zeros(len(similarity), 1, H, W)
     for dy in range(s):
         for dx in range(s):
             window = (..., slice(dy, dy + rows), slice(dx, dx + columns))
-            weight = torch.exp(scores - peak[window])
-            total[window] += weight * grid[:, :, dy, dx]
+            weighted, weight = part(scores, peak[window], dy, dx)
+            total[window] += weighted
             weight_sum[window] += weight
     return total / weight_sum

@@ -4,12 +4,19 @@ from typing import Any
 
 from torch import Tensor
 
+from vqexp.defenses.vq import kmeans
 from vqexp.defenses.vq import patches as cut
 from vqexp.defenses.vq.quantizer import VectorQuantizer
+from vqexp.defenses.vq.tiles import Tiles
 
 
 class PRD(VectorQuantizer):
     """Patched RandDisc: every s x s block becomes the nearest of k centers (Algorithm 1)."""
+
+    @property
+    def stride(self) -> int:
+        """s."""
+        return self.s
 
     def number_of_patches(self, H: int, W: int) -> int:
         """ceil(H/s) ceil(W/s)."""
@@ -22,6 +29,11 @@ class PRD(VectorQuantizer):
     def reassemble(self, quantized: Tensor, patches: Tensor, size: tuple[int, int]) -> Tensor:
         """Line 7: the quantized patches side by side, the padding cropped away."""
         return cut.join_disjoint(quantized, self.s, size)
+
+    def assemble(self, tiles: Tiles, centers: Tensor, labels: Tensor) -> Tensor:
+        """Line 7: all quantized patches are no larger than the image."""
+        H, W = tiles.image.shape[-2:]
+        return cut.join_disjoint(kmeans.gather_rows(centers, labels), self.s, (H, W))
 
 
 class RandDisc(PRD):

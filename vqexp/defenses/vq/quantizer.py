@@ -14,6 +14,9 @@ from vqexp.core.inputs import check_images
 from vqexp.defenses.base import Defense
 from vqexp.defenses.vq import backends, kmeans
 from vqexp.defenses.vq.backends.base import Backend
+from vqexp.defenses.vq.tiles import Tiles
+
+MOST = 2048  # MiB, where no limit is set
 
 
 class Nearest:
@@ -38,8 +41,10 @@ class VectorQuantizer(Defense):
     init: `random` (k different noisy patches) or `k-means++`; None: k-means++ where s is 1, else random.
     max_steps: Lloyd steps at most, >= 0; 0 keeps the starting patches as centers.
     restarts: runs of k-means from fresh starts, >= 1, of which the one with the lowest inertia counts.
-    memory_limit: MiB of working memory, > 0; a batch that would need more is split, with the same
-        results. None: 2048 on a GPU, and on the CPU 16, lest a batch leave the cache, but an image a thread.
+    memory_limit: MiB of working memory, > 0; a batch that would need more is split, with the same results,
+        and an image that would is worked on in tiles of its patches, which is slower and the same up to
+        rounding. It does not hold for k-means++ on patches, soft assignments and Triton. None: 2048, and on
+        the CPU batches of 16, lest they leave the cache, but an image a thread.
     backend: what computes it, of `backends.NAMES`; `auto` takes the fastest for the device, dtype and shape.
         All give the same labels, except where rounding decides between centers that are equally near.
     Raises `ConfigError` for values out of range.
@@ -91,6 +96,11 @@ class VectorQuantizer(Defense):
 
     # The three steps in which the members of the family differ.
 
+    @property
+    def stride(self) -> int | None:
+        """Pixels from one patch to the next; None if there are no tiles (`assemble`)."""
+        return None
+
     def number_of_patches(self, H: int, W: int) -> int:
         """n for an image of H x W pixels."""
         raise NotImplementedError
@@ -101,6 +111,10 @@ class VectorQuantizer(Defense):
 
     def reassemble(self, quantized: Tensor, patches: Tensor, size: tuple[int, int]) -> Tensor:
         """Quantized patches and the noise-free ones, both (N, n, d) -> images (N, C, H, W)."""
+        raise NotImplementedError
+
+    def assemble(self, tiles: Tiles, centers: Tensor, labels: Tensor) -> Tensor:
+        """`reassemble` for one image in tiles: centers (1, k, d), of each patch its label (1, n)."""
         raise NotImplementedError
 
     # What they share.
@@ -135,7 +149,7 @@ class VectorQuantizer(Defense):
 
     def codebook(self, patches: Tensor, streams: Streams) -> Tensor:
         """Centers (N, k, d) of the patches with noise sigma: Algorithms 1 and 2, line 3."""
-        noisy = self._add_noise(patches, self.sigma, streams)
+        noisy = self.with_noise(patches, self.sigma, streams)
         best = self._cluster(noisy, streams)
         for _ in range(self.restarts - 1):
             other = self._cluster(noisy, streams)
@@ -148,12 +162,12 @@ class VectorQuantizer(Defense):
         """Centers (N, k, d) of each image alone: those with which `forward` quantizes in the same draw."""
         draw, size = draw.resolve(len(images)), self._images_at_once(images)
         blocks = [slice(i, i + size) for i in range(0, len(images), size)]
-        return torch.cat(
-            [
-                self.codebook(self.patches(images[rows]), Streams(self.seed, draw[rows], images.device))
-                for rows in blocks
-            ]
-        )
+        found = []
+        for rows in blocks:
+            streams = Streams(self.seed, draw[rows], images.device)
+            tiles = self._tiles(images[rows], streams)
+            found.append(tiles.codebook() if tiles else self.codebook(self.patches(images[rows]), streams))
+        return torch.cat(found)
 
     def _cluster(self, noisy: Tensor, streams: Streams) -> Tensor:
         """Centers of one run of k-means: means of their patches, and differentiable as such."""
@@ -174,7 +188,9 @@ class VectorQuantizer(Defense):
         draw, size = self.draw_for(len(images), draw), self._images_at_once(images)
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
         if not wants_gradient and type(self.assignment) is Nearest:
-            whole = self.backend_for(self.patches(images[:1])).forward(self, images, draw)
+            corner = self.patches(images[:1, :, : self.s, : self.s])  # has their dimension
+            n = self.number_of_patches(*images.shape[-2:])
+            whole = self.backend_for(corner.expand(1, n, -1)).forward(self, images, draw)
             if whole is not None:
                 return whole
         parts = [
@@ -185,29 +201,46 @@ class VectorQuantizer(Defense):
     def _quantize(self, images: Tensor, draw: Draw) -> Tensor:
         H, W = images.shape[-2:]
         streams = Streams(self.seed, draw, images.device)
+        if tiles := self._tiles(images, streams):
+            return tiles.quantized()
         patches = self.patches(images)
         centers = self.codebook(patches, streams)
-        quantized = self.assignment.quantized(self._add_noise(patches, self.tau, streams), centers)
+        quantized = self.assignment.quantized(self.with_noise(patches, self.tau, streams), centers)
         return self.reassemble(quantized, patches, (H, W))
 
-    def _add_noise(self, patches: Tensor, scale: float, streams: Streams) -> Tensor:
+    def with_noise(self, patches: Tensor, scale: float, streams: Streams) -> Tensor:
+        """The patches (N, n, d) with normal noise of a standard deviation in the scale of `pixel_max`."""
         if scale == 0:
             return patches
         noise = streams.normal(patches.shape[1:], patches.dtype)
-        return patches + noise.mul_(scale / self.pixel_max)
+        return noise.mul_(scale / self.pixel_max).add_(patches)
+
+    def _tiles(self, images: Tensor, streams: Streams) -> Tiles | None:
+        """The image in tiles, if it is a single one that the memory limit has no room for."""
+        C, H, W = images.shape[1:]
+        room = (self.memory_limit or MOST) * 2**20 / images.element_size()
+        a_patch = self._numbers_a_patch(C)
+        n = self.number_of_patches(H, W)
+        fits = n * a_patch <= room or len(images) > 1
+        if fits or self.stride is None or type(self.assignment) is not Nearest:
+            return None
+        always = 10 * n + 6 * C * H * W  # labels, similarities and the image itself
+        return Tiles(self, images, streams, int((room - always) / a_patch))
 
     def _images_at_once(self, images: Tensor) -> int:
-        """How many images fit into the memory limit.
-
-        Numbers a patch, at most: five copies (one in float64) and two rows of k, or, for k-means++ starts
-        in float64, its candidates' distances five times.
-        """
+        """How many images fit into the memory limit."""
         C, H, W = images.shape[1:]
+        numbers = self.number_of_patches(H, W) * self._numbers_a_patch(C)
+        on_cpu = images.device.type == "cpu"
+        limit = self.memory_limit or (16 if on_cpu else MOST)
+        least = torch.get_num_threads() if on_cpu and self.memory_limit is None else 1
+        return max(least, int(limit * 2**20 / (numbers * images.element_size())))
+
+    def _numbers_a_patch(self, channels: int) -> int:
+        """At most: five copies (one in float64) and two rows of k, or, for k-means++ starts in float64, its
+        candidates' distances five times.
+        """
         rows = 2 * self.k
         if self.init == "k-means++":
             rows = max(rows, 10 * kmeans.candidates_a_step(self.k))
-        numbers = self.number_of_patches(H, W) * (5 * C * self.s**2 + rows + 8)
-        on_cpu = images.device.type == "cpu"
-        limit = self.memory_limit or (16 if on_cpu else 2048)
-        least = torch.get_num_threads() if on_cpu and self.memory_limit is None else 1
-        return max(least, int(limit * 2**20 / (numbers * images.element_size())))
+        return 5 * channels * self.s**2 + rows + 8
