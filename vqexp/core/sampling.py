@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from vqexp.core.by_batch import by_batch
-from vqexp.core.draws import repeated
+from vqexp.core.draws import Draw, repeated
 from vqexp.core.generators import generators_kept, seed_generators
+from vqexp.core.halving import Halving
 from vqexp.core.inputs import check_finite
 from vqexp.core.keys import seed_of
 from vqexp.core.modes import evaluating
@@ -21,11 +22,15 @@ class Sampler:
     """Draws of random modules for whoever judges them: evaluation, ranking, certificates, metrics.
 
     seed: of the global generators, from which a classifier that is not ours may draw. known: None, or how
-    many draws the adversary knows; every purpose then gets these and no others.
+    many draws the adversary knows; every purpose then gets these and no others. halving: of calls that do not
+    fit into memory; depends: what forbids it (`Halving.over`).
     """
 
-    def __init__(self, seed: int, known: int | None = None) -> None:
+    def __init__(
+        self, seed: int, known: int | None = None, halving: Halving | None = None, depends: str = ""
+    ) -> None:
         self.seed, self.known = seed, known
+        self.halving, self.depends = halving or Halving(), depends
 
     @torch.no_grad()
     def draws(
@@ -46,7 +51,13 @@ class Sampler:
                 draw = repeated(purpose, numbers, ids, known=known)
                 with generators_kept():
                     seed_generators(seed_of(self.seed, draw.purpose, numbers.tolist(), ids.tolist()))
-                    outputs = call(model, images.repeat(len(numbers), 1, 1, 1), draw)
+                    outputs = self._outputs(model, images.repeat(len(numbers), 1, 1, 1), draw)
                 outputs = outputs.unflatten(0, (len(numbers), len(images)))
                 check_finite(outputs, ids, f"what {name_of(getattr(model, 'defense', model))} gives")
                 yield outputs
+
+    def _outputs(self, model: nn.Module, batch: Tensor, draw: Draw) -> Tensor:
+        def some(rows: slice) -> Tensor:
+            return call(model, batch[rows], draw[rows])
+
+        return self.halving.over("draws", len(batch), some, torch.cat, self.depends)

@@ -50,7 +50,8 @@ class Right(_Part):
 class Provenance(_Part):
     """Where the numbers come from. seconds: by stage. versions: by group. training: on which machine.
 
-    backend: what computed the defense, where there is a choice.
+    backend: what computed the defense, where there is a choice. images_at_once: by stage, how small batches
+    became where memory ran out.
     restored_from: the CSV from which the record was put together again, its store being lost.
     """
 
@@ -65,6 +66,7 @@ class Provenance(_Part):
     versions: dict[str, int] = Field(default_factory=dict)
     training: dict[str, Any] | None = None
     backend: str | None = None
+    images_at_once: dict[str, int] = Field(default_factory=dict)
     restored_from: str | None = None
 
 

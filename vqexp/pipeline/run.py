@@ -7,7 +7,6 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vqexp.core.secrets import without_secrets
-from vqexp.defenses import ForeignModel
 from vqexp.pipeline.build import prepare
 from vqexp.pipeline.metric import Measurement
 from vqexp.pipeline.record import MadeFor
@@ -60,24 +59,9 @@ def _measured(stages: Stages) -> Measurement:
 def _facts(stages: Stages) -> dict[str, Any]:
     """What the attack said: its largest violation of ball and box, its log."""
     facts: dict[str, Any] = {"adversary": stages.experiment.adversary.summary}
-    if depends := _on_the_batch(stages):
+    if depends := stages.depends_on_batch:
         facts["depends_on_batch"] = depends
     if said := stages.adversarial_facts:
         facts["violation"] = max(chunk["violation"] for chunk in said)
         facts["logs"] = [chunk["log"] for chunk in said if "log" in chunk]
     return facts
-
-
-def _on_the_batch(stages: Stages) -> list[str]:
-    """What makes the numbers depend on which images share a batch, that is, on attack.batch_size."""
-    attack, found = stages.experiment.attack, []
-    judged, attacked = stages.experiment.statistics
-    if judged == "batch":
-        found.append("f as it is judged, whose BatchNorm normalizes by the statistics of the batch")
-    if attacked == "batch" and stages.attacked:
-        found.append("f as it is attacked, whose BatchNorm normalizes by the statistics of the batch")
-    if isinstance(stages.model, ForeignModel) and stages.model.random:
-        found.append(f"the draws of defense {stages.defense.name}, which wraps f by itself")
-    if stages.attacked and not attack.by_image:
-        found.append(f"the random numbers of attack {type(attack).__name__}")
-    return found

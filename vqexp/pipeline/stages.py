@@ -19,12 +19,14 @@ from vqexp.attacks.losses import ce
 from vqexp.classifiers import BFloat16
 from vqexp.core.errors import WorkError
 from vqexp.core.generators import generators_kept, seed_generators
+from vqexp.core.halving import Halving
 from vqexp.core.keys import key_of, seed_of
 from vqexp.core.modes import evaluating, freeze
 from vqexp.core.random_module import is_random
 from vqexp.core.reductions import blocks, outcomes, votes
 from vqexp.core.sampling import Sampler
 from vqexp.core.store import Artifact, Job
+from vqexp.defenses import ForeignModel
 from vqexp.pipeline.foundation import Foundation
 
 EVALUATION_VERSION = 3
@@ -106,7 +108,15 @@ class Stages(Foundation):
         return [part.facts for part in self.adversarial] if "adversarial" in self.__dict__ else []
 
     def _attack(self, index: int) -> Artifact:
-        experiment, rows = self.experiment, self.chunks[index]
+        chunk, depends = self.chunks[index], ", ".join(self.depends_on_batch)
+
+        def some(rows: slice) -> Artifact:
+            return self._attack_on(slice(chunk.start + rows.start, chunk.start + rows.stop))
+
+        return self.halving.over("attack", chunk.stop - chunk.start, some, _joined, depends)
+
+    def _attack_on(self, rows: slice) -> Artifact:
+        experiment = self.experiment
         images, ids = self.images.pixels(rows).to(experiment.device), self.images.ids[rows]
         labels = self.images.labels[rows].to(experiment.device)
         seed = seed_of(experiment.seed, experiment.config["attack"]["_target_"])
@@ -162,6 +172,33 @@ class Stages(Foundation):
             return None
         return torch.cat([part.tensors[name] for part in self.adversarial])
 
+    # memory
+
+    @cached_property
+    def halving(self) -> Halving:
+        """Of batches that do not fit into memory."""
+        return Halving()
+
+    @property
+    def judging_depends_on_batch(self) -> list[str]:
+        """What makes the defended classifier's outputs depend on which images share a batch."""
+        found, (judged, _) = [], self.experiment.statistics
+        if judged == "batch":
+            found.append("f as it is judged, whose BatchNorm normalizes by the statistics of the batch")
+        if isinstance(self.model, ForeignModel) and self.model.random:
+            found.append(f"the draws of defense {self.defense.name}, which wraps f by itself")
+        return found
+
+    @property
+    def depends_on_batch(self) -> list[str]:
+        """What makes the numbers depend on which images share a batch, that is, on attack.batch_size."""
+        attack, found = self.experiment.attack, self.judging_depends_on_batch
+        if self.experiment.statistics[1] == "batch" and self.attacked:
+            found.append("f as it is attacked, whose BatchNorm normalizes by the statistics of the batch")
+        if self.attacked and not attack.by_image:
+            found.append(f"the random numbers of attack {type(attack).__name__}")
+        return found
+
     # evaluation
 
     @cached_property
@@ -173,7 +210,9 @@ class Stages(Foundation):
         self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int, first: int = 0
     ) -> Iterator[Tensor]:
         """`vqexp.core.sampling.Sampler.draws`, with what this run's adversary knows."""
-        sampler = Sampler(self.experiment.seed, self.experiment.adversary.fixed_draws)
+        depends = ", ".join(self.judging_depends_on_batch)
+        known = self.experiment.adversary.fixed_draws
+        sampler = Sampler(self.experiment.seed, known, self.halving, depends)
         return sampler.draws(model, images, ids, purpose, count, first)
 
     def evaluate(self, *, adversarial: bool, defended: bool, purpose: str, runs: int) -> Evaluation:
@@ -281,3 +320,10 @@ class Stages(Foundation):
             for index, key in enumerate(image_keys)
         ]
         return self.ledger.fetch_chunks(title, jobs, self.chunks, accuracy, draws=draws)
+
+
+def _joined(parts: list[Artifact]) -> Artifact:
+    """What an attack found on one part of a chunk after the other."""
+    tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
+    violation = max(part.facts["violation"] for part in parts)
+    return Artifact(tensors, {**parts[0].facts, "violation": violation})

@@ -86,6 +86,7 @@ def write_record(
             **provenance(experiment.device, stages.ledger.seconds),
             versions=experiment.versions,
             training=stages.training_facts,
+            **({"images_at_once": stages.halving.at_once} if stages.halving.at_once else {}),
             backend=experiment.defense.computed_by(experiment.dataset.shape, experiment.device),
         ),
     )

@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
 from vqexp.core.errors import WorkError
+from vqexp.core.halving import LOWER, out_of_memory
 from vqexp.pipeline import read, run
 from vqexp.reports.render.audit_row import running
 from vqexp.reports.render.summary import print_summary
@@ -18,14 +18,15 @@ def run_one(config: DictConfig, group: str | None, overrides: Sequence[str], *, 
     """Does what `config` says, prints what was found if `told`, and returns the record's path.
 
     group: the sweep's name. overrides: those of the command line. Raises as `run` does, `WorkError` too if
-    the GPU's memory is too small.
+    memory is too small for what cannot be halved.
     """
     start = time.monotonic()
     try:
         path = run(config, group, overrides, made_for(config.cell))
-    except torch.OutOfMemoryError as error:
-        lower = "lower attack.batch_size or defense.memory_limit, or use device=cpu"
-        raise WorkError(f"out of GPU memory; {lower}") from error
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise WorkError(f"out of memory; {LOWER} or training.batch_size") from error
     if told and config.place is not None:
         line = running(group).line(read(path), config.store.root, config.place, time.monotonic() - start)
         print(line, flush=True)
