@@ -41,10 +41,10 @@ class VectorQuantizer(Defense):
     init: `random` (k different noisy patches) or `k-means++`; None: k-means++ where s is 1, else random.
     max_steps: Lloyd steps at most, >= 0; 0 keeps the starting patches as centers.
     restarts: runs of k-means from fresh starts, >= 1, of which the one with the lowest inertia counts.
-    memory_limit: MiB of working memory, > 0; a batch that would need more is split, with the same results,
-        and an image that would is worked on in tiles of its patches, which is slower and the same up to
-        rounding. It does not hold for k-means++ on patches, soft assignments and Triton. None: 2048, and on
-        the CPU batches of 16, lest they leave the cache, but an image a thread.
+    memory_limit: MiB of working memory beside the images, > 0; a batch that would need more is split, with
+        the same results, and an image that would is worked on in tiles of its patches, which is slower and
+        the same up to rounding. It does not hold for k-means++ on patches, soft assignments and Triton.
+        None: 2048, and on the CPU batches of 16, lest they leave the cache, but an image a thread.
     backend: what computes it, of `backends.NAMES`; `auto` takes the fastest for the device, dtype and shape.
         All give the same labels, except where rounding decides between centers that are equally near.
     Raises `ConfigError` for values out of range.
