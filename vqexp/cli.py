@@ -26,7 +26,7 @@ from vqexp.core.config import (
     register_resolvers,
     resolved,
 )
-from vqexp.core.errors import ConfigError, WorkError, require
+from vqexp.core.errors import ConfigError, Unfinished, WorkError, require
 from vqexp.core.secrets import without_secrets
 from vqexp.help import help_text
 from vqexp.reports.spec.shape import check_choice
@@ -66,10 +66,14 @@ def _preview(config: DictConfig) -> None:
     print(state(Cache(plain["store"]["root"]).has(plain)))
 
 
-def _run(config: DictConfig, group: str | None, overrides: list[str]) -> Path:
+def _run(config: DictConfig, group: str | None, overrides: list[str]) -> Path | str:
     from vqexp.reports.sweep.one import run_one  # torch is slow to import
 
-    return run_one(config, group, overrides)
+    try:
+        return run_one(config, group, overrides)
+    except Unfinished as waiting:
+        print(waiting)
+        return ""
 
 
 def main() -> None:

@@ -57,16 +57,20 @@ class CheckedSweeper(Sweeper):
         Raises `ConfigError` before the first run if any cannot run, and the error of a run that fails.
         """
         from vqexp.reports.sweep.kinds import kind_of
+        from vqexp.reports.sweep.shards import records, split, without_shards
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params = [f"{name}={value}" for name, value in self.params.items()]
-        sweep = kind_of(self.config)(self.config, parser.parse_overrides([*params, *arguments]), self.compose)
+        overrides, shards = without_shards(parser.parse_overrides([*params, *arguments]))
+        sweep = kind_of(self.config)(self.config, overrides, self.compose)
         if self.config.dry_run:
             sweep.preview()
             return []
         sweep.check()
-        batches = self.launch(sweep.jobs)
-        sweep.finish([Path(result.return_value) for batch in batches for result in batch])
+        batches = self.launch(split(sweep.jobs, shards))
+        paths = records([result.return_value for batch in batches for result in batch], shards)
+        if paths is not None:
+            sweep.finish(paths)
         return batches
 
     def compose(self, job: list[str]) -> DictConfig:

@@ -27,7 +27,7 @@ BASES = (
     ("defense=swrd", "attack=fgsm", "metric=denoising", "training=one_cycle", "logger=wandb"),
     ("defense=swrd", "attack=noise", "metric=certified", "preset=arxiv/mnist", "classifier=wrn28_10"),
 )
-ONES_OWN = ("seed", "device", "precision", "cell", "metrics", "store.root", "dry_run")
+ONES_OWN = ("seed", "device", "precision", "cell", "metrics", "store.root", "dry_run", "shard")
 NOT_MEANT: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2, 0.5, -0.5, 1e-300, 1e300, 10**9, 10**30, math.nan, math.inf, -math.inf),
     *(

@@ -21,7 +21,8 @@ CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path
 # `8/255`, as people write a fraction
 FRACTION = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")
 NO_CHOICE = re.compile(r"null|true|false|[-+]?\.?\d[\d._]*(e[-+]?\d+)?|[-+]?(inf|nan)", re.IGNORECASE)
-TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "_target_")  # settings that hold no number
+# settings that hold no number
+TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "shard", "_target_")
 
 
 def register_resolvers() -> None:

@@ -22,6 +22,10 @@ class WorkError(RuntimeError):
     """A fault during work, such as a full disk or a broken artifact (exit status 1)."""
 
 
+class Unfinished(Exception):  # noqa: N818  # nothing is wrong
+    """A shard has done its share, and others have not: there is no record yet (exit status 0)."""
+
+
 def require(condition: Any, message: str) -> None:
     """Raise `ConfigError(message)` unless `condition` holds."""
     if not condition:

@@ -16,10 +16,11 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "device": (str, "auto, cpu, cuda or cuda:N"),
     "precision": (str, "float32 or bfloat16"),
     "dry_run": (bool, "true or false"),
+    "shard": ((str, type(None)), "I/N such as 2/4, or null"),
     "cell": ((str, type(None)), "TABLE/ROW/COLUMN, or null"),
     "place": ((str, type(None)), "a text, or null"),
 }
-OF_SWEEPS = ("dry_run", "cell", "place")  # which the config of a record has not
+OF_SWEEPS = ("dry_run", "shard", "cell", "place")  # which the config of a record has not
 OTHERS = ("table", "figure", "hydra")  # which a run has, or has not
 EMPTY = (None, "")
 

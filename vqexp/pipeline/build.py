@@ -22,6 +22,7 @@ from vqexp.pipeline.experiment import GROUPS, Experiment
 from vqexp.pipeline.metric import Metric
 from vqexp.pipeline.parts import KINDS, NETWORK, group_component, network
 from vqexp.pipeline.ready import own_weights
+from vqexp.pipeline.shard import Shard
 from vqexp.pipeline.statistics import check_statistics
 
 
@@ -48,6 +49,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
         device=_device(plain["device"]),
         precision=plain["precision"],
         seed=plain["seed"],
+        shard=Shard.of(plain.get("shard")),
         **source,
         **parts,
     )

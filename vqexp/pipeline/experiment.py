@@ -20,6 +20,7 @@ from vqexp.defenses import Defense
 from vqexp.loggers import Logger
 from vqexp.pipeline.metric import Metric
 from vqexp.pipeline.parts import network
+from vqexp.pipeline.shard import Shard
 from vqexp.training import Training
 
 GROUPS = ("dataset", "defense", "adversary", "attack", "metric", "logger")
@@ -47,6 +48,7 @@ class Experiment:
     precision: str  # of f in the eyes of the attack
     seed: int
     checkpoint: Path | None  # of the classifier
+    shard: Shard | None = None  # the share of the images that this run does; None: all
     surrogate: "Experiment | None" = None  # the same, with what the adversary attacks in place of f
     further: dict[str, Metric] = field(default_factory=dict)  # metrics beside the first
 

@@ -32,8 +32,11 @@ class Foundation:
 
     @cached_property
     def images(self) -> Images:
-        """The test images of this run."""
-        return self.experiment.dataset.test()
+        """The test images of this run, or of its shard."""
+        found, shard = self.experiment.dataset.test(), self.experiment.shard
+        if shard is None:
+            return found
+        return found.subset(shard.rows(len(found), self.experiment.attack.batch_size))
 
     @cached_property
     def chunks(self) -> list[slice]:

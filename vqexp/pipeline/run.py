@@ -6,10 +6,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from vqexp.core.errors import Unfinished
 from vqexp.core.secrets import without_secrets
 from vqexp.pipeline.build import prepare
 from vqexp.pipeline.metric import Measurement
 from vqexp.pipeline.record import MadeFor
+from vqexp.pipeline.share import after_its_share
 from vqexp.pipeline.stages import Stages
 from vqexp.pipeline.write import write_record
 
@@ -25,7 +27,8 @@ def run(
     group: the sweep's name, for the logger. overrides: what the command line set, and reported: the cell
     that the run is made for, both for the record.
 
-    Raises `ConfigError` before any work if a setting is wrong, `WorkError` for a fault during work.
+    Raises `ConfigError` before any work if a setting is wrong, `WorkError` for a fault during work, and
+    `Unfinished` where a shard has done its share and others have not.
     """
     experiment = prepare(config)
     logger, settings = experiment.logger, experiment.config
@@ -35,8 +38,14 @@ def run(
     logger.start(
         without_secrets(settings), group, f"{settings['dataset']['name']}-{name}", str(experiment.store.root)
     )
-    stages = Stages(experiment)
-    found = _measured(stages)
+    try:
+        if experiment.shard is not None:
+            experiment = after_its_share(experiment, _measured)
+        stages = Stages(experiment)
+        found = _measured(stages)
+    except Unfinished:
+        logger.finish({})
+        raise
     path = write_record(stages, found, _facts(stages) | found.facts, overrides, reported)
     means = {name: estimate.mean for name, estimate in found.estimates.items()}
     logger.finish(means | {"record": str(path)})
