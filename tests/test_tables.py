@@ -573,19 +573,6 @@ def test_a_config_keeps_its_record_key_beside_tables(vqexp, tmp_path):
     assert OmegaConf.create(config).dry_run is False
 
 
-def test_another_launcher_runs_the_cells_side_by_side(vqexp, tmp_path):
-    chosen = ("table.only_rows=[RandDisc, pRD]", "table.only_columns=[natural]", "training.epochs=1")
-    joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    status, out, _ = vqexp("-m", "table=vq_table2", "scale=smoke", *chosen, *joblib)
-    assert status == 0
-    assert [line.split("│")[1].strip() for line in out.splitlines() if "│ natural " in line][-3:] == [
-        "RandDisc (s=1, k=25)",
-        "pRD (s=2, k=25)",
-        "pRD (s=2, k=70)",
-    ]
-    assert len(results.records(tmp_path / "store")) == 2  # both pRD are one at this scale
-
-
 def test_every_scale_sets_what_configs_ask_of_it():
     asked = {
         name

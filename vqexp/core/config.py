@@ -94,6 +94,9 @@ def config_message(error: BaseException) -> str:
     if unset:
         name = unset[1] if "." in unset[1] else unset[2]  # of an interpolation, what it leads to
         return f"{name} is not set; add {name}=VALUE"
+    launcher = re.search(r"In 'hydra/launcher/(\w+)': Could not load", text)
+    if launcher:
+        return f"hydra/launcher={launcher[1]} needs an extra, pip install 'vqexp[cluster]'"
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as name=value: {_line(error)}"
     return _line(error)

@@ -1,0 +1,61 @@
+"""Runs of a table on Hydra's launchers: each gives the records of a single process, bit for bit."""
+
+import pytest
+from conftest import run_cli
+from hydra.core.config_store import ConfigStore
+
+from vqexp import results
+
+TABLE = (
+    *("-m", "table=vq_table2", "table.only_rows=[RandDisc, pRD]", "table.only_columns=[natural]"),
+    *("scale=smoke", "training.epochs=1", "classifier.width=4"),
+)
+LAUNCHERS = {
+    "hydra_joblib_launcher": ["joblib", "hydra.launcher.n_jobs=2"],
+    "hydra_submitit_launcher": ["submitit_local"],
+    "hydra_ray_launcher": [
+        *("ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=2"),
+        *("+hydra.launcher.ray.init.include_dashboard=false", "+hydra.launcher.ray.remote.num_cpus=1"),
+    ],
+}
+
+
+def found(store):
+    """What the records of a store say of the runs, by key."""
+    return {record.key: (record.metrics, record.artifacts, record.facts) for record in results.records(store)}
+
+
+@pytest.fixture(scope="module")
+def expected(store):
+    """What the same command finds in this process."""
+    assert run_cli(*TABLE, store=store)[0] == 0
+    return found(store)
+
+
+@pytest.mark.parametrize("plugin", LAUNCHERS)
+def test_cells_on_other_processes_give_the_same_records(vqexp, tmp_path, monkeypatch, expected, plugin):
+    pytest.importorskip(f"hydra_plugins.{plugin}", reason="needs the extra `cluster`")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as this process has
+    name, *settings = LAUNCHERS[plugin]
+    try:
+        status, out, _ = vqexp(*TABLE, f"hydra/launcher={name}", *settings, store=tmp_path / name)
+    finally:
+        if name == "ray":
+            __import__("ray").shutdown()
+    assert status == 0
+    assert [line.split("│")[1].strip() for line in out.splitlines() if "│ natural " in line][-3:] == [
+        "RandDisc (s=1, k=25)",
+        "pRD (s=2, k=25)",
+        "pRD (s=2, k=70)",
+    ]
+    assert len(expected) == 2  # both pRD are one at this scale
+    assert found(tmp_path / name) == expected
+
+
+@pytest.mark.parametrize(("name", "base"), [("slurm", "submitit_slurm"), ("ray_cluster", "ray")])
+def test_a_launcher_that_is_not_installed_is_one_line(vqexp, tmp_path, monkeypatch, name, base):
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], f"{base}.yaml", raising=False)
+    status, out, err = vqexp("-m", "scale=smoke", "defense=swrd,prd", f"hydra/launcher={name}")
+    told = f"vqexp: hydra/launcher={name} needs an extra, pip install 'vqexp[cluster]'\n"
+    assert (status, out, err) == (2, "", told)
+    assert list(tmp_path.iterdir()) == []
