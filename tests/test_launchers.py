@@ -3,6 +3,7 @@
 import pytest
 from conftest import run_cli
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from vqexp import results
 
@@ -54,6 +55,7 @@ def test_cells_on_other_processes_give_the_same_records(vqexp, tmp_path, monkeyp
 
 @pytest.mark.parametrize(("name", "base"), [("slurm", "submitit_slurm"), ("ray_cluster", "ray")])
 def test_a_launcher_that_is_not_installed_is_one_line(vqexp, tmp_path, monkeypatch, name, base):
+    Plugins.instance()  # which fill the store of configs
     monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], f"{base}.yaml", raising=False)
     status, out, err = vqexp("-m", "scale=smoke", "defense=swrd,prd", f"hydra/launcher={name}")
     told = f"vqexp: hydra/launcher={name} needs an extra, pip install 'vqexp[cluster]'\n"

@@ -12,7 +12,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from records import estimate, record
 
-from vqexp import results
 from vqexp.classifiers import robustbench
 from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.core.errors import ConfigError, MissingError
