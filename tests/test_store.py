@@ -4,11 +4,15 @@ import errno
 import multiprocessing
 import os
 import signal
+import socket
 import time
+from pathlib import Path
 
 import pytest
 import torch
+from filelock import SoftFileLease
 
+from vqexp.core import lease
 from vqexp.core.atomic import write_atomically
 from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.keys import key_of
@@ -128,7 +132,7 @@ def test_a_killed_process_leaves_its_key_free(tmp_path):
     worker.start()
     lock = tmp_path / "kind" / "key.lock"
     deadline = time.monotonic() + 30
-    while not lock.exists() and time.monotonic() < deadline:
+    while not (lock.exists() and lock.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert lock.exists()
     os.kill(worker.pid, signal.SIGKILL)
@@ -147,3 +151,58 @@ def test_an_artifact_in_anothers_place_is_not_taken(tmp_path, capsys):
     assert store.load("a", "two") is None
     assert store.load("b", "one") is None
     assert capsys.readouterr().err.count("not what its name says") == 2
+
+
+def _held(lock, host):
+    """A lease file as a process of another machine, or of this one, would write it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    other = SoftFileLease(lock.with_suffix(".other"), lease_duration=lease.LEASE)
+    with other:
+        text = Path(other.lock_file).read_text()
+    lock.write_text(text.replace(f"host={socket.gethostname()}", f"host={host}"))
+
+
+def test_a_lease_of_another_machine_is_waited_for_and_taken_over_when_it_expires(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE", 1.0)
+    _held(tmp_path / "kind" / "key.lock", "elsewhere")
+    assert "host=elsewhere" in (tmp_path / "kind" / "key.lock").read_text()
+    assert not lease.Lease(tmp_path / "kind" / "key.lock").acquire(wait=False)
+    start = time.monotonic()
+    Store(tmp_path).fetch(Job("kind", "key", artifact))
+    assert time.monotonic() - start > 0.9
+    assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key.safetensors"]
+
+
+def test_a_lease_that_is_renewed_is_not_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE", 1.0)
+    lock = tmp_path / "key.lock"
+    _held(lock, "elsewhere")
+    mine = lease.Lease(lock)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        os.utime(lock)
+        assert not mine.acquire(wait=False)
+        time.sleep(0.1)
+
+
+def test_a_worker_of_which_a_lease_was_taken_makes_the_same_and_goes_on(tmp_path):
+    """It was stopped for too long: both write the artifact, which is whole at any time."""
+
+    def compute():
+        lock = tmp_path / "kind" / "key.lock"
+        lock.unlink()
+        _held(lock, "elsewhere")
+        return artifact()
+
+    assert Store(tmp_path).fetch(Job("kind", "key", compute)).facts["note"] == "ä"
+    assert Store(tmp_path).load("kind", "key") is not None
+    assert "host=elsewhere" in (tmp_path / "kind" / "key.lock").read_text()
+
+
+def test_a_lease_that_nobody_came_to_write_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE", 0.5)
+    lock = tmp_path / "kind" / "key.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    assert not lease.Lease(lock).acquire(wait=False)
+    assert Store(tmp_path).fetch(Job("kind", "key", artifact)).facts["note"] == "ä"

@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ def atomically(path: Path) -> Iterator[Path]:
     After an error, or where the process dies, `path` is what it was. Raises `WorkError` on a full disk and
     the like.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")
     with faults(f"{path} cannot be written"):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
 """The artifact store: every stage's output under a key, checksummed, atomic, locked.
 
 An artifact is one safetensors file whose metadata holds the stage's facts (JSON) and a checksum. A
-finished one is never computed again. The lock of a key is freed by the system when a process dies, so a
-run that is killed, or shared by several workers, resumes where it was.
+finished one is never computed again. Who computes one holds its lease (`vqexp.core.lease`), which others take
+over when its process dies, so a run that is killed, or shared by workers on one machine or several, resumes
+where it was.
 """
 
 import errno
@@ -17,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from vqexp.core.atomic import faults, remove_leftovers, write_atomically
 from vqexp.core.errors import ConfigError
+from vqexp.core.lease import Lease
 
 
 @dataclass
@@ -128,32 +129,28 @@ class Store:
                     yield index, artifact
 
     def _compute(self, job: Job, wait: bool) -> Artifact | None:
-        """Compute under the key's lock; None if another process holds it and `wait` is false."""
+        """Compute under the key's lease; None if another process holds it and `wait` is false."""
         path = self.path(job.kind, job.key)
         lock_path = path.with_suffix(".lock")
-        lock = FileLock(lock_path, timeout=-1 if wait else 0)
+        lease = Lease(lock_path)
         with faults(f"{path.parent} cannot be written"):
             path.parent.mkdir(parents=True, exist_ok=True)
             if lock_path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, f"{lock_path.name} is a folder; remove it")
-            try:
-                lock.acquire()
-            except Timeout:
+            if not lease.acquire(wait):
                 return None
         try:
             artifact = self._wanted(job)
             if artifact is None:
-                remove_leftovers(path, 0)  # under the lock nobody else writes
+                remove_leftovers(path, 0)  # under the lease nobody else writes
                 start = time.perf_counter()
                 artifact = job.compute()
                 artifact.tensors = {name: t.contiguous().cpu() for name, t in artifact.tensors.items()}
                 artifact.facts.setdefault("seconds", time.perf_counter() - start)
                 self._write(job, artifact)
-            # removed only now that the artifact stands: whoever still waits on it finds the artifact
-            lock_path.unlink(missing_ok=True)
             return artifact
         finally:
-            lock.release()
+            lease.release()
 
     def _write(self, job: Job, artifact: Artifact) -> None:
         facts = json.dumps(artifact.facts)
