@@ -17,7 +17,6 @@ from pathlib import Path
 from filelock import SoftFileLease, Timeout
 
 LEASE = 60.0  # seconds without a sign of life
-POLL = 0.2  # seconds between two looks at a lease that another process holds
 
 
 class Lease:
@@ -25,7 +24,7 @@ class Lease:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = SoftFileLease(path, lease_duration=LEASE, poll_interval=POLL)
+        self._lock = SoftFileLease(path, lease_duration=LEASE)
 
     def acquire(self, wait: bool) -> bool:
         """Whether this process now holds it; without `wait`, False at once if another does."""

@@ -48,3 +48,5 @@ def check_required(config: Mapping[str, Any]) -> None:
         where = "; name a writable folder" if group == "store" else ""
         problem = "empty" if found in EMPTY else f"{found!r}"
         require(fits, f"{group}.{name} is {problem}{where or '; it must be a text'}")
+    root = config["store"]["root"]
+    require("://" not in root, f"store.root={root} is no folder; name one, which several machines may share")
