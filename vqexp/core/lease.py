@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-LEASE = 60.0  # seconds without a sign of life
+LEASE = 180.0  # seconds without a sign of life; a busy machine may be silent for a while
 
 
 class Lease:
