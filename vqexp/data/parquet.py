@@ -20,8 +20,9 @@ from torch import Tensor
 from vqexp.core.atomic import atomically
 from vqexp.core.errors import ConfigError, one_line, require
 from vqexp.core.files import hash_files
+from vqexp.data.blobs import Blobs
 from vqexp.data.columns import choose
-from vqexp.data.encoded import Encoded, Form
+from vqexp.data.encoded import DECODE_ONCE, Encoded, Form
 from vqexp.data.images import Pixels
 from vqexp.data.split import Split
 
@@ -75,7 +76,9 @@ class Parquet(Split):
         return f"{self._paths[at]}, row {row - (self._stops[at - 1] if at else 0)}"
 
     def read(self, rows: Tensor) -> Pixels:
-        blobs: list[bytes | None] = [None] * len(rows)
+        # small images become pixels at once, but of large ones all may be more than memory holds
+        large = max(self._form.shape[1:]) > DECODE_ONCE
+        blobs: Blobs | list[bytes] = Blobs(len(rows)) if large else [b""] * len(rows)
         wanted, start = rows.numpy(), 0
         name = self._columns[0]
         # One row group at a time: the memory needed is that of the chosen images, not of the file.
@@ -88,7 +91,7 @@ class Parquet(Split):
                         image = file.read_row_group(group, columns=[f"{name}.bytes"]).column(name)
                         chosen = pc.struct_field(image, "bytes").take(pa.array(wanted[at] - start))
                         for position, blob in zip(at, chosen.to_pylist(), strict=True):
-                            blobs[position] = blob
+                            blobs[position] = blob or b""
                     start = stop
         names = [self.where(row) for row in rows.tolist()]
         return Encoded(blobs, names, self._form).settled()
