@@ -26,6 +26,7 @@ lint: .venv/ready  ## style and types
 setup: .venv/ready  ## the environment alone
 
 # Further settings, such as a checkpoint or a store, go into ARGS. Resumable; several machines may share a store.
+# ARGS=dry_run=true says how long it all takes on this machine, and computes nothing.
 reproduce-tables: .venv/ready  ## every cell of every table at SCALE
 	$(BIN)/python scripts/reproduce.py $(TABLES) scale=$(SCALE) $(ARGS)
 

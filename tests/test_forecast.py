@@ -58,6 +58,14 @@ def test_a_table_takes_what_was_foretold_within_a_factor_of_two(configs, monkeyp
     raise AssertionError(ratios)
 
 
+def test_nothing_is_trained_or_stored_to_foretell(configs, tmp_path):
+    forecast = Forecast()
+    for more in ([], ["adversary=ste"], ["adversary=transfer"], ["adversary=eot", "attack.keep=2"]):
+        (config,) = configs([["defense=swrd", "attack=pgd", "training.epochs=100000", *more]], "store")
+        assert forecast.seconds(config) > 0
+    assert not (tmp_path / "store").exists()
+
+
 def test_what_runs_share_is_foretold_once(configs):
     forecast = Forecast()
     alone, again, other = (

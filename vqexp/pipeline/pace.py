@@ -119,9 +119,9 @@ def is_ready(foundation: Foundation) -> bool:
 def prepared(stages: Stages) -> Stages:
     """The stages, with an f that is not trained where it is to be trained: it is as fast."""
     for each in (stages, stages.seen):
-        if "classifier" not in each.__dict__ and not is_ready(each):
-            classifier = freeze(each.experiment.classifier()).to(each.experiment.device)
-            each.__dict__["classifier"] = classifier.to(memory_format=torch.channels_last)
+        if "network" not in each.__dict__ and not is_ready(each):
+            network = freeze(each.experiment.classifier()).to(each.experiment.device)
+            each.__dict__["network"] = network.to(memory_format=torch.channels_last)
     return stages
 
 

@@ -19,7 +19,6 @@ from vqexp.core.random_module import RandomModule, is_random
 from vqexp.core.store import Artifact, Job
 from vqexp.data import Images
 from vqexp.pipeline.experiment import Experiment
-from vqexp.pipeline.foundation import Foundation
 from vqexp.pipeline.ledger import Ledger
 from vqexp.pipeline.pace import clock
 from vqexp.pipeline.stages import Stages
@@ -140,7 +139,8 @@ class Rehearsal(Stages):
         clean = clean[:, :, :SIDE, :SIDE].to(experiment.device)
         random = defense.installs and defense.random
         self.free = freeze(Free(clean, classes, random=random, steady=steady))
-        self.__dict__["classifier"] = self.free
+        for name in ("network", "classifier", "attacked_classifier"):
+            self.__dict__[name] = self.free
         self.__dict__["images"] = Images(clean.cpu(), torch.zeros(len(clean), dtype=torch.int64))
 
     def stages(self) -> list[Stage]:
@@ -160,13 +160,6 @@ class Rehearsal(Stages):
         counted = ("n", "train_n")
         form = {name: v for name, v in self.experiment.identity("dataset").items() if name not in counted}
         return [key_of("rehearsal", form, self.experiment.attack.batch_size)]
-
-    @cached_property
-    def seen(self) -> Foundation:
-        """As `Foundation.seen`; a surrogate costs nothing either."""
-        found = super().seen
-        found.__dict__["classifier"] = self.free
-        return found
 
     @cached_property
     def view(self) -> View:
