@@ -6,10 +6,11 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from vqexp.certificates import Cohen, PixelDP, Renyi
-from vqexp.core.plot import COLORS, save
+from vqexp.core.plot import COLORS, save, shades
 
 LEAST = 0.2  # of p1 + p2: appendix A, as for the largest two of ten classes
 LEVELS = (0.25, 0.5, 1, 1.5, 2, 3)
+RENYI, PIXELDP, COHEN = shades(COLORS[3], 3)  # of the color of STN, whose certificates they are
 
 
 def draw_bounds(stem: Path, points: int = 121) -> list[Path]:
@@ -17,26 +18,34 @@ def draw_bounds(stem: Path, points: int = 121) -> list[Path]:
 
     points: of the grid along each axis. The paper draws two surfaces, of which one hides the other.
     """
-    canvas, (plane, cuts) = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
+    canvas, (plane, cuts) = plt.subplots(1, 2, figsize=(6.8, 3.2), layout="constrained")
     p1, p2 = np.meshgrid(np.linspace(0, 1, points), np.linspace(0, 0.5, points))
     valid = (p1 >= p2) & (p1 + p2 <= 1 + 1e-12) & (p1 + p2 >= LEAST)
-    for kind, color, line in ((Renyi, COLORS[2], "solid"), (PixelDP, COLORS[1], "dashed")):
+    for kind, color, line in ((Renyi, RENYI, "solid"), (PixelDP, PIXELDP, "dashed")):
         radii = np.where(valid, kind().radius(p1.ravel(), p2.ravel(), 1.0).reshape(p1.shape), np.nan)
         radii[~np.isfinite(radii)] = np.nan
         lines = plane.contour(p1, p2, radii, LEVELS, colors=color, linestyles=line)
-        plane.clabel(lines, fmt="%g", fontsize=7)
+        plane.clabel(lines, fmt="%g")
         plane.plot([], [], color=color, linestyle=line, label=kind.__name__)
-    plane.set(xlabel="p(1)", ylabel="p(2)", title="radius / sigma")
-    plane.legend(fontsize=8)
+    plane.set(
+        xlabel="p(1), the largest probability",
+        ylabel="p(2), the second largest",
+        title="l2 radius / sigma, lines of equal radius",
+    )
+    plane.legend()
     along = np.linspace(0.5, 0.999, points)
     for certificate, color, line in (
-        (Cohen(), COLORS[0], ":"),
-        (Renyi(), COLORS[2], "-"),
-        (PixelDP(), COLORS[1], "--"),
+        (Cohen(), COHEN, ":"),
+        (Renyi(), RENYI, "-"),
+        (PixelDP(), PIXELDP, "--"),
     ):
         radii = certificate.radius(along, 1 - along, 1.0)
         cuts.plot(along, radii, line, color=color, label=type(certificate).__name__)
-    cuts.set(xlabel="p(1), with p(2) = 1 - p(1)", ylabel="radius / sigma", title="two classes")
-    cuts.legend(fontsize=8)
+    cuts.set(
+        xlabel="p(1), with p(2) = 1 - p(1)",
+        ylabel="l2 radius / sigma",
+        title="l2 radius / sigma, two classes",
+    )
+    cuts.legend()
     cuts.grid(alpha=0.3)
     return save(canvas, stem)

@@ -20,6 +20,7 @@ class Point:
 
     outcomes: how often each image was right, if known. f: the classifier's key. cut: how its training was
     cut down; empty if it was not. trainings: the values of several trainings of f; empty for a single one.
+    at: x with its name, `k=25`. defense: the choice of it, `swrd`.
     """
 
     series: str
@@ -34,6 +35,8 @@ class Point:
     f: str = ""
     cut: str = ""
     trainings: tuple[float, ...] = ()
+    at: str = ""
+    defense: str = ""
 
     def minus(self, other: "Point") -> tuple[float, float]:
         """Returns a 95 % interval of this value less the other.
@@ -71,6 +74,8 @@ def measured_point(cell: Cell, record: Record) -> Point | None:
         classifier_key(record),
         cut_down(record),
         tuple(estimate.scale * mean for mean in estimate.trainings),
+        at=_at(cell),
+        defense=_defense(cell),
     )
 
 
@@ -79,7 +84,17 @@ def reported_point(cell: Cell) -> Point | None:
     if not cell.reported:
         return None
     value = cell.reported[0]
-    return Point(cell.series, cell.panel, cell.x, cell.column, value, value, value)
+    place = (cell.series, cell.panel, cell.x, cell.column)
+    return Point(*place, value, value, value, at=_at(cell), defense=_defense(cell))
+
+
+def _at(cell: Cell) -> str:
+    """The label of a figure's row ends with its x, as `k=25`."""
+    return "" if cell.x is None else cell.row.rsplit(", ", 1)[-1]
+
+
+def _defense(cell: Cell) -> str:
+    return str(cell.settings.get("defense", "none"))
 
 
 def select(points: Sequence[Point], where: Mapping[str, Any]) -> list[Point]:

@@ -7,9 +7,11 @@ from matplotlib import pyplot as plt
 from vqexp.audits.checks import SETTINGS, curve
 from vqexp.audits.result import AuditResult
 from vqexp.core.estimate import proportion
-from vqexp.core.plot import COLORS, MARKERS, save
+from vqexp.core.plot import MARKERS, save
+from vqexp.core.text import defense_name
+from vqexp.reports.render.colors import color_of
 
-TITLES = {"eps": "eps, in [0, 1] pixels", "samples": "draws a gradient (EOT)"}
+TITLES = {"eps": "eps (pixels in [0, 1])", "samples": "draws a gradient (EOT)"}
 
 
 def draw_curves(result: AuditResult, path: Path) -> list[Path]:
@@ -21,7 +23,8 @@ def draw_curves(result: AuditResult, path: Path) -> list[Path]:
     canvas, axes = plt.subplots(
         1, len(curves), figsize=(3.2 * len(curves), 3), squeeze=False, sharey=True, layout="constrained"
     )
-    for axis, (setting, points), color, marker in zip(axes[0], curves.items(), COLORS, MARKERS, strict=False):
+    color = color_of(defense_name(result.config["defense"]))
+    for axis, (setting, points), marker in zip(axes[0], curves.items(), MARKERS, strict=False):
         estimates = [proportion(member.outcomes) for _, member in points]
         values = [100 * estimate.mean for estimate in estimates]
         low = [100 * (estimate.mean - estimate.ci95[0]) for estimate in estimates]
@@ -44,5 +47,5 @@ def draw_curves(result: AuditResult, path: Path) -> list[Path]:
                 [value for value, _ in points], [f"{value:g}" for value, _ in points], minor=False
             )
             axis.minorticks_off()
-    axes[0][0].set_ylabel(f"robust accuracy, % (n {estimates[0].n})")
+    axes[0][0].set_ylabel(f"robust accuracy (%), n {estimates[0].n}")
     return save(canvas, path)

@@ -16,10 +16,12 @@ def draw_figure(
     cells: Sequence[tuple[Cell, Record]],
     folder: Path,
     note: str = "",
+    reported: Sequence[Point] = (),
 ) -> list[Path]:
     """Writes `NAME.pdf` and `NAME.png` into `folder`, unless nothing was measured; returns the files.
 
-    points: what `lines` and `tradeoff` draw. cells: with their records, what `pictures` are made from.
+    points, reported: what `lines` and `tradeoff` draw, measured and in the paper. cells: with their records,
+    what `pictures` are made from.
     """
     # pyplot is slow to import
     from vqexp.reports.render.pictures import draw_picture_figure
@@ -30,4 +32,4 @@ def draw_figure(
         return files
     if figure.kind == "pictures":
         return draw_picture_figure(figure, cells, folder, note)
-    return plot(figure, points, folder, note)
+    return plot(figure, points, folder, note, reported)

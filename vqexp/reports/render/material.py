@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vqexp.core.atomic import write_atomically
 from vqexp.pipeline.record import Record
+from vqexp.reports.analysis.borrowed import borrowed_points, reported_cells
 from vqexp.reports.analysis.caveats import brittle
 from vqexp.reports.analysis.gaps import Values, Waterfall, waterfalls
 from vqexp.reports.analysis.gather import (
@@ -104,18 +105,21 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
     for figure in figures:
         measured[figure.name] = figure_points(figure, measured)
         reported[figure.name] = figure_points(figure, reported)
+    known = reported_cells(entry.table for entry in entries)
+    printed = {name: borrowed_points(entry.table, known) for name, entry in of_figures.items()}
     drawn = []
     for figure in figures:
         cells = [of_figures[table.name] for table in figure.tables]
-        drawn.append(Drawn(figure, cells, _files(figure, measured[figure.name], store, folder / "figures")))
+        points, theirs = measured[figure.name], figure_points(figure, printed)
+        drawn.append(Drawn(figure, cells, _files(figure, points, theirs, store, folder / "figures")))
     claimed = [(e.table.name, e.table.source, claim) for e in entries for claim in e.table.claims]
     claimed += [(figure.name, figure.source, claim) for figure in figures for claim in figure.claims]
-    known = brittle(records)
+    fragile = brittle(records)
     values = _values([*entries, *of_figures.values()])
     claims = [
         Judged(
             source,
-            replace(judge(claim, name, measured, known), reason=reason(claim.reason, values)),
+            replace(judge(claim, name, measured, fragile), reason=reason(claim.reason, values)),
             judge(claim, name, reported),
             claim.ours,
         )
@@ -137,10 +141,12 @@ def _values(entries: Iterable[Entry]) -> Values:
     }
 
 
-def _files(figure: Figure, points: Sequence[Point], store: Path, folder: Path) -> list[Path]:
+def _files(
+    figure: Figure, points: Sequence[Point], reported: Sequence[Point], store: Path, folder: Path
+) -> list[Path]:
     """Draws the figure; copies pictures from the store, or finds those of an earlier report."""
     if figure.kind != "pictures":
-        return draw_figure(figure, points, (), folder)
+        return draw_figure(figure, points, (), folder, reported=reported)
     found = [store / "figures" / f"{figure.name}.{ending}" for ending in ("pdf", "png")]
     if not all(path.exists() for path in found):
         return [folder / path.name for path in found if (folder / path.name).exists()]

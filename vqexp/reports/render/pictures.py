@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from vqexp.core.atomic import atomically
 from vqexp.core.components import build
 from vqexp.core.config import CONF, resolved
 from vqexp.core.draws import Draw
-from vqexp.core.plot import save
+from vqexp.core.plot import DPI, save
 from vqexp.pipeline import prepare
 from vqexp.pipeline.record import Record
 from vqexp.pipeline.stages import Stages
@@ -21,6 +22,7 @@ from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.figure import Figure
 
 COLUMNS = 10
+RIGHT, WRONG = "#0072b2", "#d55e00"  # frames: solid and blue, dotted and orange, told apart in grey as well
 
 
 @torch.no_grad()
@@ -48,7 +50,7 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
         frames[title] = right[name]
     canvas = _grid([(rows, right), (differences, frames)])
     with atomically(path) as temporary:
-        canvas.savefig(temporary, format="png", dpi=110)
+        canvas.savefig(temporary, format="png", dpi=DPI)
     plt.close(canvas)
 
 
@@ -90,7 +92,7 @@ def draw_picture_figure(
         return []
     canvas = _grid(blocks)
     if note:
-        canvas.text(0.5, 0, note, ha="center", color="#d55e00", fontsize=7)
+        canvas.text(0.5, 0.002, note, ha="center", color=WRONG)
     return save(canvas, folder / figure.name)
 
 
@@ -116,7 +118,8 @@ def _grid(blocks: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]) -
     """Draws blocks of rows (name -> images), with the verdicts as frames, one above the other."""
     lines = [(name, images, right[name]) for rows, right in blocks for name, images in rows.items()]
     n = max(len(images) for _, images, _ in lines)
-    canvas, axes = plt.subplots(len(lines), n, figsize=(n, len(lines) * 1.15), squeeze=False)
+    size = (1.1 * n + 0.6, 1.15 * len(lines) + 0.4)
+    canvas, axes = plt.subplots(len(lines), n, figsize=size, squeeze=False, layout="constrained")
     for line, (title, images, right) in zip(axes, lines, strict=True):
         for axis in line[len(images) :]:
             axis.axis("off")
@@ -125,10 +128,13 @@ def _grid(blocks: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]) -
             axis.imshow(shown.squeeze(-1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
-            # solid and blue: f is right; dotted and orange: wrong; told apart in grey as well
             for spine in axis.spines.values():
-                spine.set(color="#0072b2" if correct else "#d55e00", linewidth=2.5)
+                spine.set(color=RIGHT if correct else WRONG, linewidth=2.5)
                 spine.set_linestyle("-" if correct else ":")
-        line[0].set_ylabel(title.replace(" of ", "\nof ").replace(": ", ":\n"), fontsize=7)
-    canvas.tight_layout(pad=0.3)
+        line[0].set_ylabel(title.replace(" of ", "\nof ").replace(": ", ":\n"))
+    keys = [
+        Line2D([], [], color=RIGHT, linestyle="-", linewidth=2.5, label="f is right"),
+        Line2D([], [], color=WRONG, linestyle=":", linewidth=2.5, label="f is wrong"),
+    ]
+    canvas.legend(handles=keys, loc="outside upper center", ncols=2, frameon=False)
     return canvas

@@ -25,7 +25,8 @@ class Figure:
         `schematic` (nothing to measure: `drawing` draws it).
     table: its cells; each row is one (panel, series, x).
     shows: what is drawn over x, a line style each: columns, or differences such as `natural - robust`.
-    x_label, y_label: axis titles. x_scale, scale: of the x and the y axis, `linear`, `log` or `symlog`.
+    x_label, y_label: axis titles; x_labels: those of panels with another unit. x_scale, scale: of the x and
+        the y axis, `linear`, `log` or `symlog`.
     of: the figures whose cells this one draws, if it has none of its own.
     drawing: the `_target_` that draws a schematic into the file `stem`, and further arguments.
     """
@@ -37,6 +38,7 @@ class Figure:
     table: Table | None
     shows: list[str] = field(default_factory=list)
     x_label: str = ""
+    x_labels: Mapping[str, str] = field(default_factory=dict)
     x_scale: str = "linear"
     y_label: str = "accuracy (%)"
     scale: str = "linear"
@@ -44,6 +46,10 @@ class Figure:
     drawing: dict[str, Any] | None = None
     claims: list[Claim] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def x_label_of(self, panel: str) -> str:
+        """Returns a panel's x axis title."""
+        return self.x_labels.get(panel) or self.x_label or panel.partition(", by ")[2]
 
     @property
     def tables(self) -> list[Table]:
@@ -64,7 +70,7 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
 
     `panels` and `series` are lists of {label, overrides, x}, x a list of values; every x value becomes a
     row through `x.overrides`, in which X stands for it. A series' `by_panel` has overrides for some panels;
-    its `x_overrides` and `metric` stand in place of the others'.
+    its `x_overrides` and `metric` stand in place of the others', a panel's `x_label` in place of x's label.
     `at_zero` {metric, overrides} adds the point x = 0 to each series, where it is measured in another way.
     `reported` maps row labels to {column: [mean, std]}; `grid` is the table's. Raises `ConfigError` for what
     does not fit.
@@ -98,7 +104,10 @@ def load_figure(settings: Mapping[str, Any]) -> Figure:
             + (f": choose among those of figure={', figure='.join(left['of'])}" if left.get("of") else "")
         )
     left["claims"] = load_claims("figure", left.get("claims") or ())
-    figure = Figure(table=table, x_label=x.get("label", ""), x_scale=x.get("scale", "linear"), **left)
+    labels = {panel["label"]: panel["x_label"] for panel in panels if "x_label" in panel}
+    figure = Figure(
+        table=table, x_label=x.get("label", ""), x_labels=labels, x_scale=x.get("scale", "linear"), **left
+    )
     require(
         (kind == "schematic") == (figure.drawing is not None),
         f"figure={figure.name} is of kind {kind}; a schematic needs a `drawing`, and nothing else has one",
