@@ -110,7 +110,7 @@ def test_the_order_of_divergences_is_not_judged(name):
     words = {claim.text: judge(claim, name, {}).word for claim in figure.claims}
     assert words["at the smallest eps RandDisc has the lowest divergence"] == "not judged"
     assert words["at the largest eps pRD and swRD have a lower divergence than RandDisc"] == "not judged"
-    assert words["the second term is negligible, about 1e-5"] == "not measured"
+    assert words["the second term of the divergence's bound is negligible, about 1e-5"] == "not measured"
 
 
 def test_who_knows_the_defense_is_reported_to_be_weaker():

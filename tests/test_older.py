@@ -10,7 +10,6 @@ import pytest
 from vqexp.audits.members import load_audit
 from vqexp.audits.verdict import RULES
 from vqexp.core.config import CONF
-from vqexp.reports.render.finding import NONE, finding
 from vqexp.reports.render.kept import AuditPage, audits_text, kept_audits
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.reported import reported
@@ -137,36 +136,6 @@ def test_the_committed_audits_have_verdicts(tmp_path):
         else:
             assert verdict in RULES
         assert audit.text.splitlines()[2] == f"**{audit.head['line']}**", name
-
-
-def head(**changes):
-    settings = {"defense": "swRD", "settings": "s=3, k=25, init=random", "dataset": "cifar10", "eps": "8/255"}
-    numbers = {
-        "natural": "73.12 (5.74)",
-        "ignores": "53.12",
-        "worst": "0.00 (0.00)",
-        "interval": "[0.0, 10.7]",
-        "n": "32",
-    }
-    return {**settings, **numbers, "verdict": "BROKEN", **changes}
-
-
-def lines(*heads):
-    return finding({str(number): AuditPage(head, "", 42) for number, head in enumerate(heads)})
-
-
-def test_the_finding_is_measured_against_reported():
-    (line,) = lines(head(), head(defense="JPEG", settings="quality=75"))
-    assert line.startswith(
-        "- **swRD** (s=3, k=25) on cifar10, eps 8/255: 73.1 % right without attack -> 53.1 % "
-    )
-    assert "-> **0.0 %** [0.0, 10.7] against one who knows it (n 32)." in line
-    # Table 5 has swRD with other settings
-    assert "Reported: 83.4 % -> 73.7 % -> 68.4 % (at s=2, k=15). **BROKEN**" in line
-    assert lines(head(eps="4/255")) == lines() == [NONE]
-    assert lines(head(verdict="INCOMPLETE (3 of 42 rows)"))[0].endswith(
-        "**Unfinished: INCOMPLETE (3 of 42 rows)**"
-    )
 
 
 def test_what_papers_report_of_a_defense():

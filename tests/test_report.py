@@ -87,32 +87,38 @@ def test_the_report_shows_reported_beside_measured(measured, report):
     assert rows[0]["key"] == records["pgd"].key
 
 
-def test_the_page_stands_alone_and_leads_with_the_claims(report):
+def test_the_page_stands_alone_and_needs_no_pointer(report):
     page = (report / "index.html").read_text()
     assert not re.search(r"""(src|href)=["']?(http|//|[\w./]+\.(png|css|js))""", page)
-    places = [page.index(text) for text in ("What the papers claim", "Not measured: ", "<h2>Tables")]
+    places = [
+        page.index(f">{text}") for text in ("Is it robust?", "Audits: ", "How to read", "Dong & Mao, journal")
+    ]
     assert places == sorted(places)
     assert "data:image/webp;base64," in page  # the schematics, which need no measurement
+    assert "title=" not in page
     row = re.search(r"<tr><th>RandDisc \(s=1, k=25\)</th>.*?</tr>", page, re.S).group()
     assert "89.58 (0.13)" in row
     assert 'class="gap outside"' in row or 'class="gap inside"' in row
-    assert re.search(r'title="95 % interval \[.*\]; n 16, runs 2', row)
+    assert re.search(r'<span class="soft">\[\d.*?\]</span>', row)  # the interval
+    measured, missing = page.split('id="vq_table2"')[1], "summary>ImageNet, l-inf, eps 4/255"
+    assert missing in measured  # of a table without records one line is seen
 
 
-def test_it_says_the_finding_first_and_checks_of_ours_apart(report):
-    """The three defenses, from the audits that an earlier report left; then the papers' claims; then ours."""
+def test_it_says_first_what_is_robust_and_checks_of_ours_apart(report):
+    """The three defenses, from the audits that an earlier report left; the papers' claims; then ours."""
     page, shown = (report / "README.md").read_text(), (report / "index.html").read_text()
-    for defense, reported in (("pRD", "61.2"), ("RandDisc", "27.2"), ("swRD", "68.4")):
-        (line,) = [line for line in page.splitlines()[:8] if line.startswith(f"- **{defense}** (")]
-        assert f"-> {reported} %" in line.split("Reported: ")[1]
-        assert "**BROKEN**" in line
-    assert page.index("**BROKEN**") < page.index("Written by `make report`") < page.index("## Claims")
-    assert shown.index("<strong>BROKEN</strong>") < shown.index("What the papers claim")
+    assert page.splitlines()[2].startswith("**Not robust:** swRD, pRD, RandDisc")
+    for defense, reported in (("pRD", "61.2"), ("RandDisc", "27.2"), ("swRD", "68.4 (s=2, k=15)")):
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| **{defense}** |")]
+        assert f" | {reported} | " in line
+        assert "| **not robust** |" in line
+        assert "Audit: BROKEN" in line
+    assert page.index("**not robust**") < page.index("Written by `make report`") < page.index("## Claims")
     said, ours = page.split("## Claims")[1].split("## Checks of ours")
     text = "PGD that knows RandDisc (STE) is at least as strong as PGD that ignores it"
     assert text not in said
     assert text in ours.split("\n## ")[0]
-    assert shown.index("<h3>Checks of ours</h3>") < shown.index(text)
+    assert shown.index(">Checks of ours</h2>") < shown.index(text)
     assert re.search(r"\| \[JPEG\]\(audits/cifar10-jpeg-\w+\.md\) \| INCOMPLETE \(\d+ of \d+ rows\) \|", page)
     assert "not judged; hangs on the mixtures' regularization" in said
     assert re.search(r"<summary>JPEG on cifar10, INCOMPLETE \(\d+ of \d+ rows\): attacks", shown)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from vqexp.reports.analysis.names import column_title
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.power import images_needed
 from vqexp.reports.spec.claims import Claim
@@ -66,8 +67,7 @@ def paired(judge: Callable[[Point, Point, Claim], tuple[bool, float, bool]]) -> 
         found = []
         for place, a, b in _matched(left, right, dimensions, claim):
             good, margin, clear = judge(a, b, claim)
-            text = f"{_named(a)} against {_named(b)}"
-            found.append(Comparison(good, margin, text, place, clear, *_width(a, b)))
+            found.append(Comparison(good, margin, _against(a, b), place, clear, *_width(a, b)))
         return found
 
     return compare
@@ -179,6 +179,21 @@ def _lines(points: Sequence[Point]) -> list[list[Point]]:
     return [sorted(line, key=lambda point: point.x or 0) for line in lines.values()]
 
 
+def _against(a: Point, b: Point) -> str:
+    """Returns `PGD: swRD 34.1 against pRD 52.6`: first what both have in common."""
+    ours, theirs = _where(a), _where(b)
+    both = [text for text, other in zip(ours, theirs, strict=True) if text == other and text]
+    left, right = (
+        " ".join([*(text for text, same in zip(own, other, strict=True) if text != same and text), number])
+        for own, other, number in ((ours, theirs, f"{a.value:.4g}"), (theirs, ours, f"{b.value:.4g}"))
+    )
+    return f"{', '.join(both)}{': ' if both else ''}{left} against {right}"
+
+
 def _named(point: Point) -> str:
-    where = [point.panel, point.series, point.column, "" if point.x is None else f"x={point.x:g}"]
-    return f"{', '.join(text for text in where if text)}: {point.value:.4g}"
+    return f"{', '.join(text for text in _where(point) if text)}: {point.value:.4g}"
+
+
+def _where(point: Point) -> tuple[str, ...]:
+    at = point.at or ("" if point.x is None else f"x={point.x:g}")
+    return (point.panel, point.series, column_title(point.column), at)

@@ -67,6 +67,17 @@ class Judgement:
         return "held" if self.held else "undecided" if self.undecided else "did not hold"
 
     @property
+    def outcome(self) -> str:
+        """The word with its counts: `held in 6 of 6`, `did not hold: 2 of 8 agree`."""
+        if not self.total or self.word == "not judged":
+            return self.word
+        if self.word == "held":
+            return f"held in {self.counts}"
+        return f"{self.word}: {self.good} of {self.total} agree" + (
+            "" if self.clear == self.total else f", {self.clear} clear"
+        )
+
+    @property
     def beside(self) -> tuple[str, ...]:
         """The remarks beside the word: why it is not judged or did not hold, images needed, caveats."""
         found = [f"hangs on {self.hangs_on}"] if self.hangs_on else []

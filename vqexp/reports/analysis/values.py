@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vqexp.core.text import span
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.gather import Place
+from vqexp.reports.analysis.names import column_title
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.table import Table
 
@@ -36,8 +37,13 @@ def grids(table: Table) -> list[Grid]:
     for panel in dict.fromkeys(cell.panel for cell in cells):
         own = sorted((cell for cell in cells if cell.panel == panel), key=lambda cell: cell.x or 0)
         # a row's label ends with its x, as `eps=2`
-        across = {(_label(cell.series, cell.column), cell.row.rsplit(", ", 1)[-1]): cell for cell in own}
-        lines = {_label(cell.series, cell.column): None for cell in cells if cell.panel == panel}
+        across = {
+            (_label(cell.series, column_title(cell.column)), cell.row.rsplit(", ", 1)[-1]): cell
+            for cell in own
+        }
+        lines = {
+            _label(cell.series, column_title(cell.column)): None for cell in cells if cell.panel == panel
+        }
         found.append(_grid(panel, across, list(lines)))
     return found
 

@@ -12,6 +12,7 @@ OF = {
     "prd": BLUE,
     "swrd": VERMILLION,
     "additivenoise": GREEN,
+    "stn": GREEN,
     "ctrw": PURPLE,
     "rna": ORANGE,
     "rpf": SKY,

@@ -1,6 +1,7 @@
 """The report as one self-contained page, `results/index.html`, from `templates/index.html`."""
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -13,24 +14,28 @@ from PIL import Image
 
 from vqexp.audits.calibration import Calibrated
 from vqexp.core.estimate import Estimate
-from vqexp.core.text import interval, percent, runs, shown
+from vqexp.core.plot import DPI
+from vqexp.core.text import interval, shown, span
 from vqexp.pipeline.record import Record
-from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.gather import Place, Section
 from vqexp.reports.analysis.judge import WORDS
+from vqexp.reports.analysis.names import column_title, paper_of
 from vqexp.reports.analysis.options import options
 from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_numbers, images
 from vqexp.reports.render import calibration
+from vqexp.reports.render.colors import color_of
 from vqexp.reports.render.comparison import difference, outside, reported_text
-from vqexp.reports.render.finding import finding
 from vqexp.reports.render.gaps import gaps_section
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
+from vqexp.reports.render.lookup import Lookup
 from vqexp.reports.render.markdown import figure_options, section_origin
 from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
+from vqexp.reports.render.overview import overview, spec, summary
 from vqexp.reports.render.protocols import protocols
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.table import Table
 
+BEYOND = "Beyond the papers"
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -43,34 +48,62 @@ def page(
     """Returns `index.html`. audits: by name. folder: where their pictures are. calibrated: audits of defenses
     whose robustness is known.
     """
-    claims: dict[str, list[Judged]] = {word: [] for word in WORDS}
-    for claim in material.claims:
-        claims[claim.measured.word].append(claim)
-    entries = [*material.tables, *(entry for drawn in material.figures for entry in drawn.entries)]
-    entries = list({entry.table.name: entry for entry in entries}.values())
     environment = Environment(
         loader=PackageLoader("vqexp.reports.render"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    said = {word: [claim for claim in group if not claim.ours] for word, group in claims.items()}
-    environment.filters["capitalized"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["capitalized"] = _capitalized
     environment.filters["inline"] = lambda text: Markup(MARKDOWN.renderInline(text))
+    environment.filters["color"] = color_of
+    lines = overview(Lookup(material.entries), audits)
+    found = [entry.sections[0].records for entry in material.entries if entry.sections]
     return environment.get_template("index.html").render(
-        finding=finding(audits),
-        claims=list(said.items()),
-        ours=[claim for group in claims.values() for claim in group if claim.ours],
+        title=spec()["title"],
+        summary=summary(lines),
+        text=spec()["text"],
+        lines=lines,
         audit_columns=AUDIT_COLUMNS,
         audits_text=AUDITS_TEXT,
-        cells=(
-            sum(len(entry.sections[0].records) for entry in entries if entry.sections),
-            sum(len(entry.table.cells()) for entry in entries),
-        ),
         audits=[_audit(name, audit, folder) for name, audit in audits.items()],
         gaps=Markup(MARKDOWN.render(gaps_section(material.waterfalls, material.pictures, _embedded))),
         protocols=Markup(MARKDOWN.render(protocols(material.tables, audits))),
         calibration=MARKDOWN.render("\n".join(calibration.section(calibrated))) if calibrated else "",
-        tables=[_table(entry) for entry in material.tables],
-        figures=[_figure(drawn) for drawn in material.figures],
+        cells=(sum(map(len, found)), sum(len(entry.table.cells()) for entry in material.entries)),
+        papers=_papers(material),
+        ours=_counted([claim for claim in material.claims if claim.ours]),
     )
+
+
+def _capitalized(text: str) -> str:
+    """Returns the text with a capital at its start, unless it starts with a name such as pRD."""
+    name = any(letter.isupper() for letter in text.split(" ")[0])
+    return text if name else text[:1].upper() + text[1:]
+
+
+def _papers(material: Material) -> list[dict[str, Any]]:
+    """Returns, for each paper, its claims, tables and figures; last, what is in no paper."""
+    known: Mapping[str, str] = spec()["papers"]
+    heads = [*known, BEYOND]
+
+    def whose(source: str) -> str:
+        return paper if (paper := paper_of(source)) in known else BEYOND
+
+    return [
+        {
+            "name": f"paper-{number}",
+            "title": known.get(head, BEYOND),
+            "claims": _counted([c for c in material.claims if not c.ours and whose(c.source) == head]),
+            "tables": [_table(entry) for entry in material.tables if whose(entry.table.source) == head],
+            "figures": [_figure(drawn) for drawn in material.figures if whose(drawn.figure.source) == head],
+        }
+        for number, head in enumerate(heads, 1)
+    ]
+
+
+def _counted(claims: Sequence[Judged]) -> dict[str, Any]:
+    """Returns the claims in the order of `WORDS`, and how many of each word there are."""
+    found = sorted(claims, key=lambda claim: WORDS.index(claim.measured.word))
+    counts = Counter(claim.measured.word for claim in found)
+    return {"list": found, "counts": ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])}
 
 
 def _audit(name: str, audit: AuditPage, folder: Path) -> dict[str, Any]:
@@ -103,7 +136,7 @@ def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
     told = options(table, section)
     return {
         "title": section.title,
-        "columns": columns,
+        "columns": list(map(column_title, columns)),
         "rows": [
             {
                 "label": label,
@@ -112,8 +145,19 @@ def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
             for label in labels
         ],
         "options": told,
+        "measured": bool(section.records),
+        "images": _images(section, cells),
         "provenance": section_origin(section) if section.records else "",
     }
+
+
+def _images(section: Section, cells: Mapping[Place, Cell]) -> str:
+    """Returns `n 500 to 4000, runs 3` for the section's measured cells."""
+    found = [
+        record.metrics[cells[place].metric] for place, record in section.records.items() if place in cells
+    ]
+    counts = {name: span(getattr(estimate, name) for estimate in found) for name in ("n", "runs")}
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
 def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[str, str]:
@@ -126,38 +170,20 @@ def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[
     record = section.records.get((cell.row, cell.column))
     if record is None:
         return {"kind": "missing", "reported": reported, "command": command(table, cell, told)}
-    return _measured(
-        cell,
-        record.metrics[cell.metric],
-        _hover(cell, record, section.measured.get((cell.row, cell.column), [record])),
-    )
+    return _measured(cell, record.metrics[cell.metric])
 
 
-def _measured(cell: Cell, estimate: Estimate, hover: str) -> dict[str, str]:
+def _measured(cell: Cell, estimate: Estimate) -> dict[str, str]:
     apart = outside(cell, estimate)
     gap = difference(cell, estimate)
     return {
         "kind": "measured",
         "reported": reported_text(cell.reported),
         "measured": shown(estimate),
-        "interval": "" if hover else interval(estimate),
+        "interval": interval(estimate),
         "gap": gap if apart else f"≈ {gap}",
         "mark": "outside" if apart else "inside",
-        "hover": hover,
     }
-
-
-def _hover(cell: Cell, record: Record, every: Sequence[Record]) -> str:
-    """Returns what the pointer shows of a cell. every: those, one a training, that `record` sums up."""
-    metrics, made = record.metrics, record.provenance
-    estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
-    lines = [
-        f"95 % interval {interval(estimate)}; n {estimate.n}, runs {runs(estimate)}",
-        f"on images that f gets right: {percent(own)}" if own else "",
-        f"f: {classifier_name(*every)}",
-        f"commit {(made.commit or 'unknown')[:10]}, {made.device}, {made.date[:10]}",
-    ]
-    return "\n".join(line for line in lines if line)
 
 
 def _figure(drawn: Drawn) -> dict[str, Any]:
@@ -170,6 +196,7 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
         "short": figure.source,
         "options": told,
         "image": _embedded(png) if png else "",
+        "inches": _pixels(png) / DPI if png else 0,
         "grids": [_grid(figure.table, grid, records, told) for grid in grids(figure.table)]
         if figure.table
         else [],
@@ -189,7 +216,7 @@ def _grid(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) 
     return {
         "title": grid.title,
         "images": images(grid, records),
-        "columns": grid.columns,
+        "columns": list(map(column_title, grid.columns)),
         "rows": rows if has_numbers(grid, records) else [],
         "missing": command_of_missing(table, grid, records, told),
     }
@@ -200,7 +227,13 @@ def _number(cell: Cell | None, records: Mapping[Place, Record]) -> dict[str, str
     record = records.get((cell.row, cell.column)) if cell else None
     if cell is None or record is None:
         return {"kind": "missing", "reported": reported_text(cell.reported)} if cell else {"kind": "empty"}
-    return _measured(cell, record.metrics[cell.metric], "")
+    return _measured(cell, record.metrics[cell.metric])
+
+
+def _pixels(picture: Path) -> int:
+    """Returns the width of a picture."""
+    with Image.open(picture) as image:
+        return image.width
 
 
 def _embedded(picture: Path) -> str:

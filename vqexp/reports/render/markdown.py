@@ -13,11 +13,12 @@ from vqexp.reports.analysis.options import options
 from vqexp.reports.analysis.values import Grid, command_of_missing, grids, has_numbers, images
 from vqexp.reports.render import calibration
 from vqexp.reports.render.comparison import difference, outside, reported_text
-from vqexp.reports.render.finding import finding
 from vqexp.reports.render.gaps import gaps_section
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
+from vqexp.reports.render.lookup import Lookup
 from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
 from vqexp.reports.render.origin import low_precision, origin
+from vqexp.reports.render.overview import markdown, overview
 from vqexp.reports.render.protocols import protocols
 from vqexp.reports.render.row import markdown_row
 from vqexp.reports.spec.cell import Cell
@@ -66,7 +67,8 @@ def page(
     """Returns `README.md`. audits: by name. calibrated: audits of defenses whose robustness is known."""
     said = [claim for claim in material.claims if not claim.ours]
     ours = [claim for claim in material.claims if claim.ours]
-    parts = ["# Measured beside reported", "", *finding(audits), HEADER]
+    lines = overview(Lookup(material.entries), audits)
+    parts = ["# Measured beside reported", "", *markdown(lines), HEADER]
     parts += [claims_section("Claims", CLAIMS_HEADER, said)]
     parts += [claims_section("Checks of ours", OURS_HEADER, ours)]
     parts += [gaps_section(material.waterfalls, material.pictures, lambda path: f"figures/{path.name}")]

@@ -77,6 +77,12 @@ class Material:
     waterfalls: list[Waterfall] = field(default_factory=list)
     pictures: dict[str, Path] = field(default_factory=dict)
 
+    @property
+    def entries(self) -> list[Entry]:
+        """All tables, and those of the figures, each once."""
+        every = [*self.tables, *(entry for drawn in self.figures for entry in drawn.entries)]
+        return list({entry.table.name: entry for entry in every}.values())
+
 
 def with_notes(entry: Entry) -> Entry:
     """Returns the entry with what its numbers say beside the notes of its table."""

@@ -1,0 +1,32 @@
+"""The value of a single cell of a table or figure, as measured and as reported."""
+
+from collections.abc import Mapping, Sequence
+
+from vqexp.core.estimate import Estimate
+from vqexp.reports.render.material import Entry
+
+Where = Sequence[str]  # table, row, column
+
+
+class Lookup:
+    """Finds cells by table, row and column."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries: Mapping[str, Entry] = {entry.table.name: entry for entry in entries}
+
+    def measured(self, where: Where) -> Estimate | None:
+        """Returns the cell's estimate by the most complete classifier; None if it is not measured."""
+        entry, place = self._entries[where[0]], (where[1], where[2])
+        record = entry.sections[0].records.get(place) if entry.sections else None
+        if record is None:
+            return None
+        (cell,) = [cell for cell in entry.table.cells() if (cell.row, cell.column) == place]
+        estimate = record.metrics.get(cell.metric)
+        return estimate if estimate is not None and estimate.known else None
+
+    def reported(self, where: Where) -> float | None:
+        """Returns what the paper has in the cell, in percent; None if it has nothing there."""
+        table, row, column = where
+        (found,) = [entry for entry in self._entries[table].table.rows if entry["label"] == row]
+        values = found.get("reported", {}).get(column)
+        return float(values[0]) if values else None
