@@ -17,7 +17,7 @@ FONT = 9  # points, of every text in a drawing
 DARKEST, LIGHTEST = -0.4, 0.55  # how far shades are mixed with black and with white
 
 plt.rc("font", size=FONT)
-plt.rc("figure", titlesize=FONT)
+plt.rc("figure", titlesize=FONT, labelsize=FONT)
 plt.rc("axes", titlesize=FONT, labelsize=FONT)
 plt.rc("xtick", labelsize=FONT)
 plt.rc("ytick", labelsize=FONT)

@@ -92,7 +92,7 @@ def draw_picture_figure(
         return []
     canvas = _grid(blocks)
     if note:
-        canvas.text(0.5, 0.002, note, ha="center", color=WRONG)
+        canvas.supxlabel(note, color=WRONG)
     return save(canvas, folder / figure.name)
 
 
@@ -133,8 +133,8 @@ def _grid(blocks: Sequence[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]) -
                 spine.set_linestyle("-" if correct else ":")
         line[0].set_ylabel(title.replace(" of ", "\nof ").replace(": ", ":\n"))
     keys = [
-        Line2D([], [], color=RIGHT, linestyle="-", linewidth=2.5, label="f is right"),
-        Line2D([], [], color=WRONG, linestyle=":", linewidth=2.5, label="f is wrong"),
+        Line2D([], [], color=RIGHT, linestyle="-", linewidth=2.5, label="frame: f is right about the image"),
+        Line2D([], [], color=WRONG, linestyle=":", linewidth=2.5, label="frame: f is wrong"),
     ]
     canvas.legend(handles=keys, loc="outside upper center", ncols=2, frameon=False)
     return canvas

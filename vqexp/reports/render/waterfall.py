@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from vqexp.core.plot import save
 from vqexp.reports.analysis.gaps import Waterfall
 
+ROOM = 30  # percent of the axis, which a text takes
 TOTAL, LOSS, GAIN, UNEXPLAINED = "#555555", "#d55e00", "#0072b2", "#cccccc"
 
 
@@ -41,13 +42,24 @@ def _bars(axis: Axes, waterfall: Waterfall, defense: str) -> None:
         y = len(labels)
         labels.append(label)
         if change is None:
-            axis.text(at, y, " not measured", va="center", fontsize=7)
+            _beside(axis, y, at, at, "not measured")
             continue
         left = label == "unexplained"
         color = UNEXPLAINED if left else GAIN if change > 0 else LOSS
         axis.barh(y, change, left=at, color=color, hatch="///" if left else None, edgecolor="#555555")
-        axis.text(max(at, at + change) + 1, y, f"{change:+.1f}", va="center", fontsize=7)
+        _beside(axis, y, min(at, at + change), max(at, at + change), f"{change:+.1f}")
         at += change
     axis.barh(len(labels), bottom, color=TOTAL, xerr=waterfall.draws[defense])
     labels.append("measured")
     axis.set_yticks(range(len(labels)), labels)
+
+
+def _beside(axis: Axes, y: int, low: float, high: float, text: str) -> None:
+    """Writes to the right of a bar, else to its left, and on a bar that leaves no room beside it."""
+    if high <= 100 - ROOM:
+        axis.text(high + 1, y, text, va="center", ha="left")
+    elif low >= ROOM:
+        axis.text(low - 1, y, text, va="center", ha="right")
+    else:
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axis.text((low + high) / 2, y, text, va="center", ha="center", bbox=white)
