@@ -519,7 +519,7 @@ def test_a_figure_of_pictures_at_smoke_scale(vqexp, tmp_path):
         assert (tmp_path / "store/figures/smoke" / f"arxiv_figure1.{ending}").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(("chosen", "folder"), [(None, ""), (["s=1"], "part")])
+@pytest.mark.parametrize(("chosen", "folder"), [(None, ""), (["RandDisc"], "part")])
 def test_a_part_of_a_figure_is_not_drawn_in_the_place_of_the_whole(tmp_path, chosen, folder):
     settings = read_settings(figure_path("arxiv_figure4"))
     figure = load_figure({**settings, "only_rows": chosen, "only_columns": None})
