@@ -55,8 +55,9 @@ def test_all_published_records_are_read_with_titles():
     assert [each.key for each in found] == [json.loads(line)["key"] for line in lines]
     assert all(estimate.title for each in found for estimate in each.metrics.values())
     frame = results.load(PUBLISHED)
-    assert {"config.defense.k", "metrics.robust_accuracy.mean", "reported.table"} <= set(frame.columns)
-    assert len(frame) == len(found) > 400
+    assert {"defense", "defense.k", "metric", "mean", "reported"} <= set(frame.columns)
+    assert len(frame) == sum(len(each.metrics) for each in found)
+    assert frame["key"].nunique() == len(found) > 400
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_a_report_adds_to_what_an_earlier_one_left(store, vqexp, tmp_path, small
     assert [line.split(" | ")[-1] for line in lines if "python" not in line] == ["16 |", "24 |"]
     pages = [path for path in first if path.parent.name == "audits" and path.suffix == ".md"]
     assert [path.read_bytes() for path in pages] == [first[path] for path in pages] != []
-    assert len(results.load(folder / "records.jsonl.gz")) == 2
+    assert len(results.records(folder / "records.jsonl.gz")) == 2
 
 
 def test_the_command_names_the_recipe_of_an_f_trained_beside_a_given_one():

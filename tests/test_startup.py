@@ -24,6 +24,7 @@ def run(code, *arguments):
     ("arguments", "status"),
     [
         (["--help"], 0),
+        (["list", "defense"], 0),
         (["--cfg", "job"], 0),
         (["--cfg", "hydra", "table=vq_table1"], 0),
         (["defense=swrdd"], 2),

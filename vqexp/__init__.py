@@ -8,18 +8,21 @@ if TYPE_CHECKING:
     from vqexp import results
     from vqexp.certificates import certify
     from vqexp.defenses import defend
-    from vqexp.interface import audit, evaluate
+    from vqexp.interface.audit import audit
+    from vqexp.interface.evaluate import evaluate
+    from vqexp.results import load
 
 # Before torch is loaded: threads that spin while they wait make a busy machine ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "audit", "certify", "defend", "evaluate", "results"]
+__all__ = ["__version__", "audit", "certify", "defend", "evaluate", "load", "results"]
 HOMES = {
     "audit": "vqexp.interface",
     "certify": "vqexp.certificates",
     "defend": "vqexp.defenses",
     "evaluate": "vqexp.interface",
+    "load": "vqexp.results",
 }
 
 

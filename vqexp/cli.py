@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from vqexp.commands import COMMANDS, run_command
 from vqexp.core.components import own_choices
 from vqexp.core.config import (
     CONF,
@@ -78,6 +79,9 @@ def _run(config: DictConfig, group: str | None, overrides: list[str]) -> Path | 
 
 def main() -> None:
     """Run; exit with 2 on bad input and 1 on a fault during work, with one line on stderr."""
+    if sys.argv[1:] and sys.argv[1] in COMMANDS:
+        _command(*sys.argv[1:])
+        return
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text())
         return
@@ -99,6 +103,13 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def _command(name: str, *arguments: str) -> None:
+    try:
+        run_command(name, arguments)
+    except FAULTS as error:
+        _stop(error)
 
 
 def _flags() -> Namespace:

@@ -8,13 +8,13 @@ from vqexp.core.config import CONF
 def help_text() -> str:
     """Returns the header, every group with its choices, and the footer of `conf/hydra/help/vqexp.yaml`."""
     text = OmegaConf.load(CONF / "hydra" / "help" / "vqexp.yaml")
-    lines = [f"{group}: {', '.join(sorted(choices))}" for group, choices in sorted(_groups().items())]
+    lines = [f"{group}: {', '.join(sorted(choices))}" for group, choices in sorted(groups().items())]
     return "\n".join(
         [text.header, "Settings, each `group=choice` or `name=value`:\n", *lines, "", text.footer]
     )
 
 
-def _groups() -> dict[str, list[str]]:
+def groups() -> dict[str, list[str]]:
     """group -> choices; not what choices build on, nor Hydra's."""
     found: dict[str, list[str]] = {}
     for path in CONF.glob("*/**/*.yaml"):

@@ -55,27 +55,34 @@ class Point:
 
 def measured_point(cell: Cell, record: Record) -> Point | None:
     """Returns the cell's number from its record; None if the metric has none, as over no images."""
-    estimate = record.metrics.get(cell.metric)
+    point = point_of(record, cell.metric)
+    if point is None:
+        return None
+    place = {"series": cell.series, "panel": cell.panel, "x": cell.x, "column": cell.column}
+    return replace(point, **place, at=_at(cell), defense=_defense(cell))
+
+
+def point_of(record: Record, metric: str) -> Point | None:
+    """Returns the record's number of a metric, in no place yet; None if there is none, as over no images."""
+    estimate = record.metrics.get(metric)
     if estimate is None or not estimate.known:
         return None
     # an interval may be unknown, as of a single image
     ends = (end if math.isfinite(end) else estimate.mean for end in estimate.ci95)
     low, high = (estimate.scale * end for end in ends)
     return Point(
-        cell.series,
-        cell.panel,
-        cell.x,
-        cell.column,
-        estimate.scale * estimate.mean,
-        low,
-        high,
-        estimate.n,
-        outcomes_of(record, cell.metric),
-        classifier_key(record),
-        cut_down(record),
-        tuple(estimate.scale * mean for mean in estimate.trainings),
-        at=_at(cell),
-        defense=_defense(cell),
+        series="",
+        panel="",
+        x=None,
+        column=metric,
+        value=estimate.scale * estimate.mean,
+        low=low,
+        high=high,
+        n=estimate.n,
+        outcomes=outcomes_of(record, metric),
+        f=classifier_key(record),
+        cut=cut_down(record),
+        trainings=tuple(estimate.scale * mean for mean in estimate.trainings),
     )
 
 
