@@ -9,7 +9,7 @@ FIGURES := $(basename $(notdir $(wildcard conf/figure/*.yaml)))
 # where Python keeps no compiled files, every process of the suite would compile torch anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint setup smoke bench reproduce-tables reproduce-figures report faults advisories
+.PHONY: demo test lint setup smoke bench reproduce-tables reproduce-figures report faults advisories docs
 
 demo: .venv/ready  ## the main job on the embedded default: digits, swRD, PGD
 	$(BIN)/python run.py
@@ -41,6 +41,11 @@ smoke: .venv/ready  ## all tables and figures on digits in minutes: a check of t
 bench: .venv/ready  ## the quantizers' speed on this CPU beside others', into benchmarks/cpu.json
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[bench]'
 	$(BIN)/python benchmarks/cpu.py --out benchmarks/cpu.json
+
+docs: .venv/ready  ## the pages of docs/ as a site in site/, with the README's picture drawn anew
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs]'
+	$(BIN)/python scripts/verdicts.py results/audits.csv docs/verdicts.png
+	$(BIN)/mkdocs build --strict --quiet
 
 faults: .venv/ready  ## kills, damage and bad settings by the hundred: results/reliability.md
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/faults.py $(KILLS)

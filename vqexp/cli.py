@@ -27,7 +27,7 @@ from vqexp.core.config import (
     register_resolvers,
     resolved,
 )
-from vqexp.core.errors import ConfigError, Unfinished, WorkError, require
+from vqexp.core.errors import ConfigError, Unfinished, WorkError, one_of, require
 from vqexp.core.secrets import without_secrets
 from vqexp.help import help_text
 from vqexp.reports.spec.shape import check_choice
@@ -40,8 +40,8 @@ warnings.filterwarnings("ignore", r"(The version_base parameter|register_new_res
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-def job(config: DictConfig) -> str:
-    """One run; returns the record's path, for sweepers."""
+def job(config: DictConfig) -> str | float:
+    """One run; returns the record's path or, for a sweeper that searches, the metric named by `optimize`."""
     hydra_config = HydraConfig.get()
     sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
@@ -52,8 +52,15 @@ def job(config: DictConfig) -> str:
         if config.dry_run:
             _preview(config)
             return ""
+        require(
+            sweep or config.optimize is None,
+            f"optimize={config.optimize} is for a search: add -m and a sweeper, such as hydra/sweeper=optuna",
+        )
         group = Path(hydra_config.sweep.dir).name if sweep else None
-        return str(_run(config, group, list(hydra_config.overrides.task)))
+        path = _run(config, group, list(hydra_config.overrides.task))
+        if path is None:
+            return ""
+        return _measured(path, config.optimize) if config.optimize else str(path)
     except FAULTS as error:
         if sweep:
             raise  # Hydra says which run of the sweep it was
@@ -67,14 +74,23 @@ def _preview(config: DictConfig) -> None:
     print(state(Cache(plain["store"]["root"]).has(plain)))
 
 
-def _run(config: DictConfig, group: str | None, overrides: list[str]) -> Path | str:
+def _run(config: DictConfig, group: str | None, overrides: list[str]) -> Path | None:
+    """Returns the record's path; None where other shares of its chunks are still to come."""
     from vqexp.reports.sweep.one import run_one  # torch is slow to import
 
     try:
         return run_one(config, group, overrides)
     except Unfinished as waiting:
         print(waiting)
-        return ""
+        return None
+
+
+def _measured(path: Path, metric: str) -> float:
+    from vqexp.pipeline import read
+
+    found = read(path).metrics
+    one_of("optimize", metric, found)
+    return found[metric].mean
 
 
 def main() -> None:

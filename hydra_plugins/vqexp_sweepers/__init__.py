@@ -59,6 +59,10 @@ class CheckedSweeper(Sweeper):
         from vqexp.reports.sweep.kinds import kind_of
         from vqexp.reports.sweep.shards import records, split, without_shards
 
+        wanted = self.config.optimize
+        require(
+            wanted is None, f"optimize={wanted} needs a sweeper that searches, such as hydra/sweeper=optuna"
+        )
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params = [f"{name}={value}" for name, value in self.params.items()]
         overrides, shards = without_shards(parser.parse_overrides([*params, *arguments]))

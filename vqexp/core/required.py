@@ -15,12 +15,13 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "seed": (int, "an integer"),
     "device": (str, "auto, cpu, cuda or cuda:N"),
     "precision": (str, "float32 or bfloat16"),
+    "optimize": ((str, type(None)), "the name of a metric, or null"),
     "dry_run": (bool, "true or false"),
     "shard": ((str, type(None)), "I/N such as 2/4, or null"),
     "cell": ((str, type(None)), "TABLE/ROW/COLUMN, or null"),
     "place": ((str, type(None)), "a text, or null"),
 }
-OF_SWEEPS = ("dry_run", "shard", "cell", "place")  # which the config of a record has not
+OF_SWEEPS = ("optimize", "dry_run", "shard", "cell", "place")  # which the config of a record has not
 OTHERS = ("table", "figure", "hydra")  # which a run has, or has not
 EMPTY = (None, "")
 

@@ -21,7 +21,7 @@ from vqexp.pipeline.stages import Stages
 # what a key leaves out, as it was before there was a choice
 NOT_CHOSEN: tuple[tuple[str, Any], ...] = (("precision", "float32"), ("metrics", {}))
 NOT_CHOSEN_OF = {"classifier": ("statistics", "running"), "adversary": ("statistics", None)}
-PRESENTATION = ("table", "figure", "dry_run", "shard", "cell", "place")  # of sweeps and workers, not of runs
+PRESENTATION = ("table", "figure", "optimize", "dry_run", "shard", "cell", "place")  # of sweeps, not of runs
 
 
 def record_key(stages: Stages, reported: MadeFor | None = None) -> str:
