@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from vqexp import results
 from vqexp.commands.compare import difference, find
@@ -177,3 +178,25 @@ def test_plot_draws_no_two_records_in_one_place(command, vqexp, sweep, tmp_path)
     assert command(*drawn, "attack.eps=0.01")[0] == 0
     assert "it is one of " in command(*drawn, "attack.eps=0.7")[2]
     assert "attack.steps does not vary" in command(*drawn, "attack.steps=3")[2]
+
+
+def test_optimize_is_for_a_search(vqexp):
+    status, _, err = vqexp("optimize=robust_accuracy")
+    assert status == 2
+    assert "optimize=robust_accuracy is for a search: add -m and a sweeper" in err
+    status, _, err = vqexp("-m", "optimize=robust_accuracy", "defense.k=2,4")
+    assert status == 2
+    assert "optimize=robust_accuracy needs a sweeper that searches" in err
+
+
+def test_optuna_finds_the_largest_metric(vqexp, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "hydra.sweeper.n_trials=2"]
+    chosen = ["optimize=robust_accuracy", "defense.k=choice(2,4)", "hydra.sweeper.n_jobs=1"]
+    status, _, err = vqexp("-m", *search, *chosen, *FAST)
+    assert status == 0, err
+    (path,) = (tmp_path / "store" / "sweeps").glob("*/optimization_results.yaml")
+    found = OmegaConf.load(path)
+    records = results.records(tmp_path / "store")
+    assert found.best_value == max(record.metrics["robust_accuracy"].mean for record in records)
+    assert all("optimize" not in record.config for record in records)
