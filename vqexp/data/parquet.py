@@ -90,7 +90,7 @@ class Parquet(Split):
                     if len(at):
                         image = file.read_row_group(group, columns=[f"{name}.bytes"]).column(name)
                         chosen = pc.struct_field(image, "bytes").take(pa.array(wanted[at] - start))
-                        for position, blob in zip(at, chosen.to_pylist(), strict=True):
+                        for position, blob in zip(at.tolist(), chosen.to_pylist(), strict=True):
                             blobs[position] = blob or b""
                     start = stop
         names = [self.where(row) for row in rows.tolist()]

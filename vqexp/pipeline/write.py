@@ -68,6 +68,7 @@ def write_record(
         return path
     experiment.store.fetch(Job("counts", key, lambda: Artifact(found.counts, {})))
     config = experiment.config
+    halved: dict[str, Any] = {"images_at_once": stages.halving.at_once} if stages.halving.at_once else {}
     record = Record(
         key=key,
         smoke=config["scale"]["name"] == "smoke",
@@ -86,7 +87,7 @@ def write_record(
             **provenance(experiment.device, stages.ledger.seconds),
             versions=experiment.versions,
             training=stages.training_facts,
-            **({"images_at_once": stages.halving.at_once} if stages.halving.at_once else {}),
+            **halved,
             backend=experiment.defense.computed_by(experiment.dataset.shape, experiment.device),
         ),
     )

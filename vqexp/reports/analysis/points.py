@@ -58,8 +58,15 @@ def measured_point(cell: Cell, record: Record) -> Point | None:
     point = point_of(record, cell.metric)
     if point is None:
         return None
-    place = {"series": cell.series, "panel": cell.panel, "x": cell.x, "column": cell.column}
-    return replace(point, **place, at=_at(cell), defense=_defense(cell))
+    return replace(
+        point,
+        series=cell.series,
+        panel=cell.panel,
+        x=cell.x,
+        column=cell.column,
+        at=_at(cell),
+        defense=_defense(cell),
+    )
 
 
 def point_of(record: Record, metric: str) -> Point | None:
