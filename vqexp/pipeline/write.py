@@ -67,8 +67,8 @@ def write_record(
     if _is_whole(path):
         return path
     experiment.store.fetch(Job("counts", key, lambda: Artifact(found.counts, {})))
-    config = experiment.config
-    halved: dict[str, Any] = {"images_at_once": stages.halving.at_once} if stages.halving.at_once else {}
+    config, at_once = experiment.config, stages.halving.at_once
+    halved: dict[str, Any] = {"images_at_once": at_once} if at_once else {}
     record = Record(
         key=key,
         smoke=config["scale"]["name"] == "smoke",
