@@ -1,7 +1,7 @@
 """Batches that are halved where memory runs out, and the work goes on."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -30,23 +30,24 @@ class Halving:
         count: int,
         work: Callable[[slice], Result],
         join: Callable[[list[Result]], Result],
-        depends: str = "",
+        depends: Callable[[], Sequence[str]] = tuple,
     ) -> Result:
         """Returns `work` on all of `count` rows, or what `join` makes of it on as many at a time as fit.
 
-        depends: what makes the result depend on which rows share a batch, which is then not halved. Raises
-        `WorkError` if memory runs out all the same.
+        depends: says, if memory runs out, what makes the result depend on which rows share a batch, which is
+        then not halved. Raises `WorkError` if memory runs out all the same.
         """
         while True:
-            size = count if depends else min(self.at_once.get(stage, count), count)
+            size = min(self.at_once.get(stage, count), count)
             try:
                 parts = [work(slice(i, min(i + size, count))) for i in range(0, count, size)]
                 return parts[0] if len(parts) == 1 else join(parts)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-                if depends or size == 1:
-                    why = f"; it is not halved, because of {depends}" if depends else ""
+                reasons = ", ".join(depends())
+                if reasons or size == 1:
+                    why = f"; it is not halved, because of {reasons}" if reasons else ""
                     raise WorkError(f"out of memory in a batch of {size}{why}; {LOWER}") from error
             self.at_once[stage] = (size + 1) // 2
             gc.collect()

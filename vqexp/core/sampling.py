@@ -1,6 +1,6 @@
 """The one loop over draws: it knows their purpose, their numbers, and what the adversary knows of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,11 @@ class Sampler:
     """
 
     def __init__(
-        self, seed: int, known: int | None = None, halving: Halving | None = None, depends: str = ""
+        self,
+        seed: int,
+        known: int | None = None,
+        halving: Halving | None = None,
+        depends: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.seed, self.known = seed, known
         self.halving, self.depends = halving or Halving(), depends

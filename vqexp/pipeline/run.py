@@ -68,7 +68,7 @@ def _measured(stages: Stages) -> Measurement:
 def _facts(stages: Stages) -> dict[str, Any]:
     """What the attack said: its largest violation of ball and box, its log."""
     facts: dict[str, Any] = {"adversary": stages.experiment.adversary.summary}
-    if depends := stages.depends_on_batch:
+    if depends := stages.depends_on_batch():
         facts["depends_on_batch"] = depends
     if said := stages.adversarial_facts:
         facts["violation"] = max(chunk["violation"] for chunk in said)

@@ -109,12 +109,12 @@ class Stages(Foundation):
         return [part.facts for part in self.adversarial] if "adversarial" in self.__dict__ else []
 
     def _attack(self, index: int) -> Artifact:
-        chunk, depends = self.chunks[index], ", ".join(self.depends_on_batch)
+        chunk = self.chunks[index]
 
         def some(rows: slice) -> Artifact:
             return self._attack_on(slice(chunk.start + rows.start, chunk.start + rows.stop))
 
-        return self.halving.over("attack", chunk.stop - chunk.start, some, _joined, depends)
+        return self.halving.over("attack", chunk.stop - chunk.start, some, _joined, self.depends_on_batch)
 
     def _attack_on(self, rows: slice) -> Artifact:
         experiment = self.experiment
@@ -180,7 +180,6 @@ class Stages(Foundation):
         """Of batches that do not fit into memory."""
         return Halving()
 
-    @property
     def judging_depends_on_batch(self) -> list[str]:
         """What makes the defended classifier's outputs depend on which images share a batch."""
         found, (judged, _) = [], self.experiment.statistics
@@ -190,10 +189,9 @@ class Stages(Foundation):
             found.append(f"the draws of defense {self.defense.name}, which wraps f by itself")
         return found
 
-    @property
     def depends_on_batch(self) -> list[str]:
         """What makes the numbers depend on which images share a batch, that is, on attack.batch_size."""
-        attack, found = self.experiment.attack, self.judging_depends_on_batch
+        attack, found = self.experiment.attack, self.judging_depends_on_batch()
         if self.experiment.statistics[1] == "batch" and self.attacked:
             found.append("f as it is attacked, whose BatchNorm normalizes by the statistics of the batch")
         if self.attacked and not attack.by_image:
@@ -211,9 +209,8 @@ class Stages(Foundation):
         self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int, first: int = 0
     ) -> Iterator[Tensor]:
         """`vqexp.core.sampling.Sampler.draws`, with what this run's adversary knows."""
-        depends = ", ".join(self.judging_depends_on_batch)
         known = self.experiment.adversary.fixed_draws
-        sampler = Sampler(self.experiment.seed, known, self.halving, depends)
+        sampler = Sampler(self.experiment.seed, known, self.halving, self.judging_depends_on_batch)
         return sampler.draws(model, images, ids, purpose, count, first)
 
     def evaluate(self, *, adversarial: bool, defended: bool, purpose: str, runs: int) -> Evaluation:
