@@ -35,7 +35,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does():
     assert sizes == [10, 5, 3, 3, 3, 1]
     assert halving.at_once == {"attack": 3}
     with pytest.raises(WorkError, match="batch of 8; it is not halved, because of its noise; lower"):
-        halving.over("attack", 8, work, sum, depends=lambda: ["its noise"])
+        Halving().over("attack", 8, work, sum, depends=lambda: ["its noise"])
 
 
 def test_another_fault_is_raised_as_it_is():
