@@ -162,6 +162,7 @@ def test_configs_build(path):
     config.classifier = read_settings(path)
     settings = OmegaConf.to_container(config, resolve=True)["classifier"]
     assert settings.pop("checkpoint") == "auto"
+    assert settings.pop("statistics") == "running"
     mean, std = settings.pop("mean"), settings.pop("std")
     if settings.get("weights"):
         assert settings["weights"] in torchvision.models.get_model_weights(path.stem).__members__

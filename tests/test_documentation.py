@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # what changes a shell or installs: `tests/test_wheel.py` installs, and a shell's completion needs the shell
-SHELL = ("pip install .", "source .venv/bin/activate", 'eval "$(vqexp -sc install=bash)"')
+SHELL = ("source .venv/bin/activate", 'eval "$(vqexp -sc install=bash)"')
 FAST = ["scale=smoke", "training.epochs=1", "classifier.width=4", "dataset.train_n=200", "dataset.n=4"]
 # of an audit, the rows that show that it works
 AUDIT = 'table.only_rows=["no attack","PGD, margin"]'
@@ -90,6 +90,7 @@ def reader(tmp_path, monkeypatch):
     for text in blocks(ROOT / "README.md", "python"):
         if name := re.match(r"# (\w+\.py)\n", text):
             (tmp_path / name[1]).write_text(text)
+    sys.modules.pop("my_defense", None)  # of another test
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("VQEXP_HOME", str(tmp_path / "store"))

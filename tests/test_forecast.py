@@ -80,7 +80,9 @@ def test_an_attack_asks_for_its_steps_and_for_the_draws_of_each(configs):
     found = counts(pgd, True)["adversarial"]
     batch = 16  # a smaller one is filled up
     assert found["backward"] == 7 * batch
-    assert found["forward"] == 7 * batch + batch  # the steps, and the end point, which tells whether it fools f
+    assert (
+        found["forward"] == 7 * batch + batch
+    )  # the steps, and the end point, which tells whether it fools f
     assert counts(eot, True)["adversarial"]["backward"] == 20 * batch * eot.adversary.samples
 
 

@@ -100,6 +100,7 @@ def test_what_has_no_control_is_refused(f, defense, message):
         defense=adapted(defense),
         dataset=SimpleNamespace(shape=(1, 8, 8)),
         classifier=lambda: f,
+        statistics=("running", "running"),
     )
     with pytest.raises(SenselessError, match=message):
         PositiveControl(inner=16, draws=1, tries=16, runs=1).check(experiment)

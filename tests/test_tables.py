@@ -297,7 +297,7 @@ def test_one_table_or_figure_at_a_time_and_dry_run_is_a_flag(vqexp):
 
 def test_a_preview_says_what_is_not_run(capsys):
     table = TABLES["arxiv_table3"]
-    print_preview(table, {(cell.row, cell.column): "missing" for cell in table.cells()})
+    print_preview(table, {(cell.row, cell.column): ("missing", "") for cell in table.cells()})
     lines = capsys.readouterr().out.splitlines()
     own = [line for line in lines if "TRADES" in line]
     assert own

@@ -38,8 +38,9 @@ class Lease:
                     return False
 
     def release(self) -> None:
-        """Remove the file, unless another process has taken it over."""
-        self._lock.release()
+        """Remove the file, unless another process has taken it over; what cannot be removed expires."""
+        with suppress(OSError):
+            self._lock.release()
 
     def _remove_unwritten(self) -> None:
         """Remove an empty file: its process died between making and writing it. filelock waits for it."""

@@ -20,6 +20,8 @@ REPLACED = (
     "defense.where",
     "defense.std",
 )
+# Settings of a surrogate, whose classifier and training are not the cell's.
+SURROGATE = ("adversary.classifier.", "adversary.training.")
 # Settings of metrics that decide which numbers there are; their others are budgets.
 KEPT = ("metric.certificates", "metric.radii")
 STAND_INS = {"dataset": "digits", "classifier": "small_cnn"}
@@ -42,4 +44,6 @@ def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _replaced(name: str) -> bool:
     if name.startswith("metric."):
         return name not in KEPT
-    return "@" in name or name in REPLACED or group_of(name) in ("dataset", "preset", "classifier")
+    if "@" in name or name.startswith(SURROGATE):
+        return True
+    return name in REPLACED or group_of(name) in ("dataset", "preset", "classifier")
