@@ -3,20 +3,18 @@
 import io
 import math
 import os
-import sys
 import tempfile
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from command_line import called
 from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra
 from PIL import Image, ImageOps
 
-from vqexp import cli
 from vqexp.classifiers import small_cnn
 from vqexp.core.components import own_choices
 from vqexp.core.config import CONF, register_resolvers
@@ -177,38 +175,21 @@ def config(store):
 
 def run_cli(*arguments, store, data=None):
     """Run the command line in this process, with `data` as VQEXP_DATA: (exit status, stdout, stderr)."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-    ):
-        patch.setattr(sys, "argv", ["run.py", *arguments, f"store.root={store}"])
+    with pytest.MonkeyPatch.context() as patch:
         if data is not None:
             patch.setenv("VQEXP_DATA", str(data))
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = stop.code
-    return status, out.getvalue(), err.getvalue()
+        return called("run.py", *arguments, f"store.root={store}")
 
 
 @pytest.fixture
-def vqexp(monkeypatch, capsys, tmp_path):
+def vqexp(monkeypatch, tmp_path):
     """Run the command line in this process: (exit status, stdout, stderr)."""
     monkeypatch.delenv("VQEXP_DATA", raising=False)
 
     monkeypatch.setattr("vqexp.core.progress.FIRST", math.inf)  # a slow machine's progress is no error
 
     def run(*arguments, store=tmp_path / "store"):
-        monkeypatch.setattr(sys, "argv", ["run.py", *arguments, f"store.root={store}"])
-        capsys.readouterr()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
+        return called("run.py", *arguments, f"store.root={store}")
 
     return run
 

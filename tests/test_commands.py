@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from command_line import called
 from omegaconf import OmegaConf
 
 from vqexp import results
@@ -21,21 +23,9 @@ FAST = ["scale=smoke", "training.epochs=1", "attack=fgsm"]
 
 
 @pytest.fixture
-def command(vqexp, monkeypatch, capsys):
+def command(vqexp):
     """Run a command in this process: (exit status, stdout, stderr)."""
-    from vqexp import cli
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vqexp", *arguments])
-        capsys.readouterr()
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
+    return partial(called, "vqexp")
 
 
 @pytest.fixture

@@ -4,22 +4,20 @@ A command is run at smoke scale. One whose comment begins with "needs" lacks som
 weights: its settings are composed and checked instead.
 """
 
-import io
 import re
 import shlex
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from command_line import called
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import vqexp
-from vqexp import cli
 from vqexp.commands import COMMANDS
 from vqexp.core.components import own_choices
 from vqexp.core.config import CONF, register_resolvers, resolved
@@ -68,22 +66,6 @@ def quickly(words):
     return [*(word for word in words if not word.startswith("scale=")), *fast, *audit]
 
 
-def told(words):
-    """(exit status, stdout, stderr) of the command line in this process."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-    ):
-        patch.setattr(sys, "argv", ["vqexp", *words])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            status = stop.code
-    return status, out.getvalue(), err.getvalue()
-
-
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
     """In a folder with the modules that README tells the reader to write, and with a store there."""
@@ -112,7 +94,8 @@ def test_every_command_is_tested():
 def test_the_commands_of_a_page_run(page, reader):
     for command in runnable(page):
         words = arguments(command)
-        status, _, err = told(words if words[:1] and words[0] in COMMANDS else quickly(words))
+        words = words if words[:1] and words[0] in COMMANDS else quickly(words)
+        status, _, err = called("vqexp", *words)
         assert status == 0, f"{command}: {err}"
 
 
@@ -134,7 +117,7 @@ def test_the_settings_of_other_commands_are_good(command, comment, reader):
         return
     words = arguments(command)
     if words[0] in COMMANDS:
-        assert "no record in" in told(words)[2]
+        assert "no record in" in called("vqexp", *words)[2]
         return
     register_resolvers()
     # a search is of a sweeper that may not be here; of several values of a sweep the first is checked

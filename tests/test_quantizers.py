@@ -275,9 +275,10 @@ def test_a_batch_of_large_images_stays_within_the_memory_limit(q, tmp_path, imag
     for images in (1, 2.5):
         q.memory_limit = images * one
         peak = peak_memory(lambda: q(imagenet, Draw()), tmp_path / "four")
-        assert peak <= 1.5 * q.memory_limit + one + results  # what is promised
-    q.memory_limit = 8 * one
-    assert peak_memory(lambda: q(imagenet, Draw()), tmp_path / "all") > 2.5 * one  # it is put to use
+        assert peak <= 1.5 * q.memory_limit + one  # what is promised
+        assert peak <= max(q.memory_limit, one) + results  # and what the estimate gives
+    q.memory_limit = 16 * one  # one image takes down to a third of what is reckoned
+    assert peak_memory(lambda: q(imagenet, Draw()), tmp_path / "all") > 3 * one  # it is put to use
 
 
 # Gradients

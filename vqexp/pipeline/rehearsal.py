@@ -141,7 +141,7 @@ class Rehearsal(Stages):
         self.free = freeze(Free(clean, classes, random=random, steady=steady))
         for name in ("network", "classifier", "attacked_classifier"):
             self.__dict__[name] = self.free
-        self.seen.__dict__["classifier"] = self.free  # a surrogate is not trained
+        self.seen.__dict__["network"] = self.free  # a surrogate is not trained
         self.__dict__["images"] = Images(clean.cpu(), torch.zeros(len(clean), dtype=torch.int64))
 
     def stages(self) -> list[Stage]:
