@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from vqexp.core.config import CONF, register_resolvers
-from vqexp.pipeline import pace, prepare, run
-from vqexp.pipeline.rehearsal import FEW, Rehearsal
+from vqexp.pipeline import pace, prepare, rehearsal, run
+from vqexp.pipeline.rehearsal import FEW, Free, Rehearsal
 from vqexp.reports.sweep.forecast import Forecast, duration
 
 SMALL = ["scale=smoke", "classifier.width=4", "training.epochs=2"]
@@ -27,10 +27,10 @@ def configs(tmp_path):
     """Makes the configs of runs on a store of its own."""
     register_resolvers()
 
-    def configs(jobs, store):
+    def configs(jobs, store, small=SMALL):
         root = f"store.root={tmp_path / store}"
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return [compose("config", overrides=[*SMALL, *job, root]) for job in jobs]
+            return [compose("config", overrides=[*small, *job, root]) for job in jobs]
 
     return configs
 
@@ -63,7 +63,59 @@ def test_nothing_is_trained_or_stored_to_foretell(configs, tmp_path):
     for more in ([], ["adversary=ste"], ["adversary=transfer"], ["adversary=eot", "attack.keep=2"]):
         (config,) = configs([["defense=swrd", "attack=pgd", "training.epochs=100000", *more]], "store")
         assert forecast.seconds(config) > 0
-    assert not (tmp_path / "store").exists()
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["pace"]  # what was timed
+
+
+def test_what_was_timed_is_not_timed_again(configs, monkeypatch):
+    first = [Forecast().seconds(config) for config in configs(TABLE, "store")]
+    monkeypatch.setattr(pace, "_seconds", lambda work: pytest.fail("timed again"))
+    assert sum(Forecast().seconds(config) for config in configs(TABLE, "store")) == pytest.approx(
+        sum(first), rel=1
+    )
+
+
+@pytest.mark.parametrize("seconds", [1.0, 12.0])
+def test_big_networks_are_timed_once_and_for_a_while_only(seconds, configs, monkeypatch, enlarged_digits):
+    monkeypatch.setenv("VQEXP_DATA", str(enlarged_digits))
+    now, passes = [0.0], []
+
+    def slow(work):
+        passes.append(work)
+        now[0] += seconds
+        return seconds
+
+    monkeypatch.setattr(pace, "_seconds", slow)
+    monkeypatch.setattr(pace, "clock", lambda: now[0])
+    networks = ["defense=none"], ["defense=ctrw", "adversary=held"]
+    attacks = ["attack=fgsm"], ["attack=pgd"], ["attack=pgd", "attack.steps=1000"], ["attack=mifgsm"]
+    common = ["dataset=cifar10", "classifier=wrn34_10", "training=pgd_at", "dataset.n=200"]
+    table = [[*common, *network, *attack] for network in networks for attack in attacks]
+    forecast = Forecast()
+    found = [forecast.seconds(config) for config in configs(table, "store", small=())]
+    # a pass forward and one back of each network, and of what is around it where it is judged and attacked
+    assert len(passes) <= 2 * (2 + 3)
+    assert len(passes) * seconds <= 20 + 2 * seconds  # two are timed together
+    assert forecast.hurried == (None in found) == (seconds > 1)
+
+
+def test_a_long_attack_is_rehearsed_for_a_few_steps(configs, monkeypatch):
+    calls, forward = [], Free.forward
+    monkeypatch.setattr(
+        Free, "forward", lambda self, images, **known: calls.append(images) or forward(self, images, **known)
+    )
+    (config,) = configs([["attack=pgd", "attack.steps=3000", "dataset.n=32"]], "store")
+    assert counts(config, True)["adversarial"]["backward"] == 3000 * 16
+    assert len(calls) < 50
+
+
+def test_what_a_long_autoattack_asks_for_is_told_from_short_ones(configs, monkeypatch):
+    settings = ["attack=autoattack", "attack.eps=0.03", "attack.steps=30", "attack.queries=200"]
+    (config,) = configs([settings], "store")
+    told = counts(config, True)["adversarial"]
+    monkeypatch.setattr(rehearsal, "SHORT", 10**6)
+    monkeypatch.setattr(Rehearsal, "KNOWN", {})
+    true = counts(config, True)["adversarial"]
+    assert told == pytest.approx(true, rel=0.05)
 
 
 def test_what_runs_share_is_foretold_once(configs):

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -21,6 +23,16 @@ from vqexp.core.errors import ConfigError, check_number, require
 
 VALUE = re.compile(r"(cell|place|[a-z_]\w*(\.\w+)+)=.*", re.DOTALL)  # sets a value, and chooses no file
 CHOICE = re.compile(r"\w+=[\w/]+")
+
+
+class Files(CachingConfigRepository):
+    """The config files, each read once for all runs of a sweep; a run gets a copy, which it may change."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        return deepcopy(super().load_config(config_path))
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Files":
+        return self
 
 
 class CheckedSweeper(Sweeper):
@@ -47,6 +59,8 @@ class CheckedSweeper(Sweeper):
         """Take what Hydra hands over, and make the launcher."""
         self.hydra_context, self.config = hydra_context, config
         self.composed: dict[tuple[str, ...], DictConfig] = {}
+        loader = hydra_context.config_loader
+        loader.repository = Files(loader.repository)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )

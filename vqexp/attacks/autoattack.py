@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,8 @@ from vqexp.attacks.randomness import Randomness
 from vqexp.core.errors import SenselessError, check_number, one_of
 from vqexp.core.notes import note
 from vqexp.defenses import Defense
+
+STEPS, QUERIES = 100, 5000  # of every version
 
 
 class AutoAttack(Attack):
@@ -75,6 +77,11 @@ class AutoAttack(Attack):
                 "attack.version=rand is for random views, and this view is fixed; choose standard or plus"
             )
 
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Steps of APGD and FAB, queries of Square; where they are left open, those of the version."""
+        return {"steps": self.steps or STEPS, "queries": self.queries or QUERIES}
+
     def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """The package's adversarial images, or candidates; its log goes into the facts."""
         seed = randomness.seed
@@ -92,7 +99,7 @@ class AutoAttack(Attack):
 
     def _on_draws(self, view: View, images: Tensor, labels: Tensor, seed: int) -> Adversarial:
         self._check_version(random=True)
-        apgd = RandomAPGD(view, steps=self.steps or 100, norm=self.norm, eps=self.eps, seed=seed)
+        apgd = RandomAPGD(view, steps=self.steps or STEPS, norm=self.norm, eps=self.eps, seed=seed)
         logits = apgd.logits(images)
         flags, candidates = logits.argmax(1) == labels, []
         kept, lines = members(["apgd-ce", "apgd-dlr"], logits.shape[1])

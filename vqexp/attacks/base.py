@@ -1,10 +1,11 @@
 """What an attack is, and the ball it must stay in."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ TOLERANCE = 1e-6
 # On a CPU a matrix product of few rows rounds in another way, and a result would depend on the batch size: a
 # smaller batch is filled up by repeating its images, where they are small enough for that to cost little.
 FILLED, SMALL = 16, 3 * 64 * 64
+LENGTHS = ("steps", "queries")
 WIDE = 1000  # l2 width of the box [0, 1] for images of a million pixel values
 
 
@@ -73,6 +75,18 @@ class Attack:
     def perturb(self, view: View, images: Tensor, labels: Tensor, randomness: Randomness) -> Adversarial:
         """Adversarial images for one chunk; all chance comes from `randomness`."""
         raise NotImplementedError
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Settings to which parts of its work are proportional: its `steps` and `queries`, if it has some."""
+        found = {name: getattr(self, name, None) for name in LENGTHS}
+        return {name: value for name, value in found.items() if isinstance(value, int)}
+
+    def of_length(self, **lengths: int) -> Self:
+        """The same attack with other `lengths`."""
+        other = copy(self)
+        vars(other).update(lengths)
+        return other
 
     def run(
         self, view: nn.Module, images: Tensor, labels: Tensor, seed: int, ids: Tensor | None = None

@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from vqexp.adversaries.view import View
-from vqexp.attacks.base import Adversarial, Attack, project
+from vqexp.attacks.base import LENGTHS, Adversarial, Attack, project
 from vqexp.attacks.randomness import Randomness
 from vqexp.attacks.watched import Watched
 from vqexp.core.errors import (
@@ -61,6 +61,17 @@ class Named(Attack):
             raise SenselessError(
                 f"attack.norm is {self.norm}, but {self.LIBRARY}.{name} measures in {' or '.join(norms)}"
             )
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """As every attack's, of the class."""
+        found = {each.name: each.default for each in inspect.signature(self.kind).parameters.values()}
+        found |= self.settings
+        return {name: found[name] for name in LENGTHS if isinstance(found.get(name), int)}
+
+    def of_length(self, **lengths: int) -> Self:
+        """As every attack's."""
+        return super().of_length(settings={**self.settings, **lengths})
 
     def _built(self) -> Any:
         """The library's object on a view of nothing, to see now what it says of its settings."""

@@ -76,10 +76,14 @@ class Dataset(ABC):
 
         A larger n only adds images at the end. Raises ConfigError, naming file and row, for a broken one.
         """
-        stored = self._split(split)
-        labels = self._labels(stored)
+        labels, rows = self.order(split, n)
+        return Images(self._split(split).read(rows), labels, rows)
+
+    def order(self, split: str, n: int | None = None) -> tuple[Tensor, Tensor]:
+        """(labels, ids) of what `load` gives, without reading an image."""
+        labels = self._labels(self._split(split))
         rows = torch.from_numpy(np.random.default_rng(self.seed).permutation(len(labels))[:n])
-        return Images(stored.read(rows), labels[rows], rows)
+        return labels[rows], rows
 
     def test(self) -> Images:
         """`load("test", n)`."""

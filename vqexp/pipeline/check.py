@@ -12,11 +12,14 @@ from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError, SenselessError, WorkError, one_line, require
 from vqexp.core.generators import generators_kept
 from vqexp.core.inputs import check_kept_shape, check_logits
+from vqexp.core.keys import key_of
 from vqexp.core.modes import evaluating
 from vqexp.core.random_module import call
 from vqexp.pipeline.experiment import Experiment
 
 LOCAL = ("zoo", "folder")  # weights that are on this machine
+
+_checked: set[str] = set()  # classifiers that were built
 
 
 def check(experiment: Experiment) -> None:
@@ -73,17 +76,25 @@ def comes_ready(settings: Mapping[str, Any]) -> bool:
 
 
 def check_classifier(experiment: Experiment) -> None:
-    """Build it once: a wrong setting or checkpoint, or weights that are not there, show now.
+    """Build it, once a process: a wrong setting or checkpoint, or weights that are not there, show now.
 
     Not so what a library brings ready, which it may have to download.
     """
-    settings = experiment.config["classifier"]
+    settings, training, defense = experiment.config["classifier"], experiment.training, experiment.defense
     may_download = comes_ready(settings) and settings.get("weights") not in LOCAL
-    if not may_download or experiment.checkpoint is not None:
+    if may_download and experiment.checkpoint is None:
+        return
+    training = training and training.behind(defense)
+    shape, classes = experiment.dataset.shape, experiment.dataset.num_classes
+    installed = experiment.identity("defense") if defense.installs else None
+    from_file = experiment.checkpoint is not None or (training is not None and training.files)
+    key = None if from_file else key_of(experiment.origin, installed, list(shape), classes)
+    if key not in _checked:
         classifier = experiment.classifier()
-        check_output(classifier, experiment.dataset.shape, experiment.dataset.num_classes)
-        if experiment.training is not None:
-            experiment.training.behind(experiment.defense).initialize(classifier)
+        check_output(classifier, shape, classes)
+        if training is not None:
+            training.initialize(classifier)
+        _checked.update([key] if key else [])
 
 
 def check_output(classifier: nn.Module, shape: Sequence[int], num_classes: int) -> None:

@@ -1,28 +1,37 @@
-"""How fast this machine is at what runs are made of: an image's f, defense, gradient and training."""
+"""How fast this machine is at what runs are made of: a pass through f, a defense, an adversary's view."""
 
+import json
 import time
-from collections.abc import Callable, Hashable
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch import Tensor, nn
 
+from vqexp.adversaries.view import view_of
 from vqexp.attacks.losses import ce
+from vqexp.classifiers import BFloat16
+from vqexp.core.atomic import write_atomically
+from vqexp.core.draws import Draw
+from vqexp.core.errors import WorkError
 from vqexp.core.generators import generators_kept
 from vqexp.core.keys import key_of
 from vqexp.core.modes import evaluating, freeze
+from vqexp.core.notes import note
+from vqexp.core.random_module import RandomModule
 from vqexp.core.sampling import Sampler
+from vqexp.core.store import Store
 from vqexp.pipeline.foundation import Foundation
+from vqexp.pipeline.provenance import provenance
 from vqexp.pipeline.stages import Stages
-from vqexp.training import Descent
 
-BUDGET = 0.5  # seconds of trials for one thing, if one image takes no longer
+LIMIT = 10.0  # seconds of timing, after which what is left is timed once, and none after twice as many
+BUDGET = 0.1  # seconds for one thing, if one image takes no longer
 TRIALS, MOST_TRIALS = 3, 20
 SOME = 8  # images by which the cost of one is told from the cost of a call
-STEPS_TIMED = 6  # of a training
-STEPS, FEW = 10, 16  # of the attack that tells how much is left of f's accuracy, and its images
+STEPS, FEW, FEWEST = 10, 16, 4  # of the attack that tells how much is left of f's accuracy, and its images
 
 
 def clock() -> float:
@@ -30,84 +39,136 @@ def clock() -> float:
     return time.perf_counter()
 
 
-class Pace:
-    """Each thing is measured once, whichever runs it takes part in."""
+class UntimedError(WorkError):
+    """The time for timing is over."""
 
-    def __init__(self) -> None:
-        self._known: dict[Hashable, float] = {}
+
+class Idle(RandomModule):
+    """A classifier that costs next to nothing; counts the images of passes with a gradient and without."""
+
+    def __init__(self, classes: int, random: bool) -> None:
+        super().__init__()
+        self.random = random
+        self.asked, self.followed = 0, 0
+        self.weights = torch.arange(float(classes))
+
+    def forward(self, images: Tensor, draw: Draw | None = None) -> Tensor:
+        """Logits (N, classes)."""
+        if images.requires_grad:
+            self.followed += len(images)
+        else:
+            self.asked += len(images)
+        return images.flatten(1).mean(1, keepdim=True) * self.weights.to(images.device)
+
+
+class Pace:
+    """Each network, defense and view is timed once, whichever runs it takes part in.
+
+    A view, or a defended classifier, costs what it takes around an f that is idle, and f's passes.
+    store: keeps what was timed, by machine and versions. Once twice `LIMIT` seconds are spent, what is not
+    known raises `UntimedError`; with what is kept, the next to ask gets further.
+    """
+
+    def __init__(self, store: Store, device: torch.device) -> None:
+        found = provenance(device, {})
+        machine = key_of(*(found[name] for name in ("device", "version", "python", "libraries")))
+        self._path = store.root / "pace" / f"{machine}.json"
+        self._known: dict[str, list[float]] = {}
+        self.timed, self._spent = 0, 0.0
+        with suppress(OSError, ValueError):
+            self._known = json.loads(self._path.read_text())
 
     def of(self, what: str, stages: Stages) -> float:
         """Seconds an image and draw: `undefended` or `defended` f, the view `forward` or `backward`."""
+        if what in ("undefended", "defended"):
+            forward, _ = self._network(stages)
+            return forward if what == "undefended" else self._around("defended", stages, forward, forward)
         if what == "backward":
             return max(0.0, self.of("gradient", stages) - self.of("forward", stages))
-        if what in ("forward", "gradient"):
-            key: tuple[str, ...] = (stages.view_key,)
-        else:
-            key = (stages.classifier_key, stages.defense_key if what == "defended" else "")
-        key = (what, *key, str(stages.chunks[0].stop))
-        if key not in self._known:
-            self._known[key] = self._measured(what, prepared(stages))
-        return self._known[key]
+        return self._around(what, stages, *self._network(stages.seen, stages.experiment.precision))
 
-    def training(self, stages: Foundation) -> float | None:
-        """Seconds that f's training takes; None for one whose parts are not known."""
-        experiment, training = stages.experiment, stages.experiment.training
-        if not isinstance(training, Descent):
-            return None
-        total = experiment.dataset.train()
-        key = ("training", key_of(experiment.identity("training"), experiment.origin), stages.defense_key)
-        if key not in self._known:
-            most = min(training.batch_size, max(1, len(total) // STEPS_TIMED))
-            few = min(SOME, most)
-            some = max(few, min(most, int(few * BUDGET / _step(stages, training, few))))
-            self._known[key] = _step(stages, training, some) / some
-        return self._known[key] * len(total) * training.epochs
+    def learning(self, foundation: Foundation) -> dict[str, float]:
+        """Seconds an image of f's passes in training: `forward`, with its `gradient`, or its weights' too."""
+        forward, gradient = self._network(foundation)
+        return {"forward": forward, "gradient": gradient, "weights": 2 * gradient - forward}
 
     def resisting(self, stages: Stages) -> float:
-        """The share of a few images that f is right on and `STEPS` steps do not flip; 1 if f is to come."""
-        key = ("resisting", stages.view_key, key_of(stages.experiment.identity("attack")))
-        if key not in self._known:
-            self._known[key] = _resisting(prepared(stages)) if is_ready(stages.seen) else 1.0
-        return self._known[key]
+        """The share of a few images that f is right on and `STEPS` steps do not flip.
 
-    def _measured(self, what: str, stages: Stages) -> float:
-        images, ids, labels = some_images(stages, stages.chunks[0].stop)
-        view, model = stages.view, stages.model if what == "defended" else stages.classifier
+        1 if f is to come, or too slow for that.
+        """
+        if not is_ready(stages.seen):
+            return 1.0
+        few = min(FEW, int(LIMIT / 20 / (STEPS * self.of("gradient", stages) * stages.view.samples)))
+        if few < FEWEST:
+            return 1.0
+        key = ["resisting", stages.view_key, stages.experiment.identity("attack")]
+        return self._once(key, lambda: [_resisting(stages, few)])[0]
 
-        def work(count: int) -> None:
-            if what == "gradient":
-                view.gradient(images[:count], labels[:count], ce)
-            elif what == "forward":
-                with torch.no_grad():
-                    view(images[:count])
-            else:
-                for _ in Sampler(0).draws(model, images[:count], ids[:count], "call", 1):
-                    pass
+    def keep(self) -> None:
+        """Writes down what was timed."""
+        if self.timed:
+            with suppress(WorkError):  # it only saves time
+                write_atomically(self._path, json.dumps(self._known).encode())
 
-        view.start(0, ids)
-        with evaluating(view), generators_kept():
-            count = affordable(work, len(images))
-            found = best_of(lambda: work(count)) / count
-        return found / (view.samples if what in ("gradient", "forward") else 1)
+    def _network(self, foundation: Foundation, precision: str = "float32") -> tuple[float, float]:
+        """Seconds an image for f's forward pass, and for one with the gradient of its image."""
+        experiment = foundation.experiment
+        form = experiment.identity("classifier")
+        for name in ("checkpoint", "statistics"):
+            form.pop(name, None)
+        # layers of one kind are as fast whatever their settings
+        installed = experiment.config["defense"]["_target_"] if experiment.defense.installs else None
+        images, _, labels = some_images(foundation, foundation.chunks[0].stop)
 
+        @cache
+        def network() -> nn.Module:
+            made = foundation.__dict__.get("network") or freeze(experiment.classifier())
+            made = made.to(experiment.device).to(memory_format=torch.channels_last)
+            return freeze(BFloat16(made)) if precision == "bfloat16" else made
 
-def affordable(work: Callable[[int], None], most: int) -> int:
-    """How many images `work` may have at once, at most `most`, so that a few trials keep to the budget."""
-    work(1)  # what is compiled or allocated at a first call does not count
-    one, few = _seconds(lambda: work(1)), min(most, SOME)
-    if few * one < BUDGET:
-        one = max(_seconds(lambda: work(few)) - one, 1e-9) / max(few - 1, 1)
-    return max(1, min(most, int(BUDGET / (TRIALS * one))))
+        def forward(count: int) -> None:
+            with torch.no_grad():
+                network()(images[:count])
 
+        def gradient(count: int) -> None:
+            point = images[:count].detach().requires_grad_()
+            torch.autograd.grad(ce(network()(point), labels[:count]).sum(), point)
 
-def best_of(work: Callable[[], None]) -> float:
-    """The least seconds that `work` takes, of as many trials as the budget allows: others may be busy too."""
-    start, best = clock(), _seconds(work)
-    for _ in range(MOST_TRIALS - 1):
-        if clock() - start + best > BUDGET:
-            break
-        best = min(best, _seconds(work))
-    return best
+        def timed() -> list[float]:
+            network()
+            return [_seconds_an_image(work, len(images), self._budget) for work in (forward, gradient)]
+
+        one, both = self._once(["network", form, installed, list(experiment.dataset.shape), precision], timed)
+        return one, max(one, both)
+
+    def _around(self, what: str, stages: Stages, forward: float, gradient: float) -> float:
+        """Seconds an image and draw of the defended f or of a view, of whose f the passes are known."""
+        experiment = stages.experiment
+        view = experiment.identity("adversary") if what != "defended" else None
+        shape = list(experiment.dataset.shape)
+        found = self._once(
+            [what, stages.defense_key, view, shape], lambda: _around_idle(what, stages, self._budget)
+        )
+        own, asked, followed = found
+        return own + asked * forward + followed * gradient
+
+    @property
+    def _budget(self) -> float:
+        return BUDGET if self._spent < LIMIT else 0.0
+
+    def _once(self, key: list[Any], time_it: Callable[[], list[float]]) -> list[float]:
+        """What is known under the key, or is found now. Raises `UntimedError` where no time is left."""
+        name = key_of(key)
+        if name not in self._known:
+            if self._spent > 2 * LIMIT:
+                raise UntimedError
+            note(f"timing networks and defenses on this machine, {LIMIT:g} s at most")
+            start = clock()
+            self._known[name] = time_it()
+            self._spent += clock() - start
+            self.timed += 1
+        return self._known[name]
 
 
 def is_ready(foundation: Foundation) -> bool:
@@ -116,20 +177,61 @@ def is_ready(foundation: Foundation) -> bool:
     return foundation.experiment.training is None or store.path("classifier", key).exists()
 
 
-def prepared(stages: Stages) -> Stages:
-    """The stages, with an f that is not trained where it is to be trained: it is as fast."""
-    for each in (stages, stages.seen):
-        if "network" not in each.__dict__ and not is_ready(each):
-            network = freeze(each.experiment.classifier()).to(each.experiment.device)
-            each.__dict__["network"] = network.to(memory_format=torch.channels_last)
-    return stages
-
-
-def some_images(stages: Stages, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def some_images(foundation: Foundation, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The first test images with ids and labels, on the device."""
-    rows, device = slice(0, count), stages.experiment.device
-    images = stages.images.pixels(rows).to(device)
-    return images, stages.images.ids[rows], stages.images.labels[rows].to(device)
+    rows, device = slice(0, count), foundation.experiment.device
+    images = foundation.images.pixels(rows).to(device)
+    return images, foundation.images.ids[rows], foundation.images.labels[rows].to(device)
+
+
+def _around_idle(what: str, stages: Stages, budget: float) -> list[float]:
+    """Of a pass around an idle f, an image and draw: seconds, f's passes without a gradient, and with one."""
+    experiment, defense = stages.experiment, stages.defense
+    idle = freeze(Idle(experiment.dataset.num_classes, defense.installs and defense.random))
+    images, ids, labels = some_images(stages, stages.chunks[0].stop)
+    model = freeze(defense.wrap(idle))
+    view = freeze(view_of(experiment.adversary.view(idle, defense)))
+    view.start(0, ids)
+    images_at_last = 0
+
+    def work(count: int) -> None:
+        nonlocal images_at_last
+        images_at_last, idle.asked, idle.followed = count, 0, 0
+        if what == "gradient":
+            view.gradient(images[:count], labels[:count], ce)
+        elif what == "forward":
+            with torch.no_grad():
+                view(images[:count])
+        else:
+            for _ in Sampler(0).draws(model, images[:count], ids[:count], "call", 1):
+                pass
+
+    with evaluating(view), generators_kept():
+        work(1)  # what is compiled at a first call does not count
+        seconds = _seconds_an_image(work, len(images), budget)
+    draws = 1 if what == "defended" else view.samples
+    passes = images_at_last * draws
+    return [seconds / draws, idle.asked / passes, idle.followed / passes]
+
+
+def _seconds_an_image(work: Callable[[int], None], most: int, budget: float) -> float:
+    """The least seconds an image of trials with as many at once, at most `most`, as keep to the budget.
+
+    A CPU that takes longer than that for a single image is asked once.
+    """
+    one = _seconds(lambda: work(1))
+    if one > budget and not torch.cuda.is_available():
+        return one
+    one, few = _seconds(lambda: work(1)), min(most, SOME)
+    if few * one < budget:
+        one = max(_seconds(lambda: work(few)) - one, 1e-9) / max(few - 1, 1)
+    count = max(1, min(most, int(budget / (TRIALS * one))))
+    start, best = clock(), _seconds(lambda: work(count))
+    for _ in range(MOST_TRIALS - 1):  # others may be busy too
+        if clock() - start + best > budget:
+            break
+        best = min(best, _seconds(lambda: work(count)))
+    return best / count
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -140,31 +242,8 @@ def _seconds(work: Callable[[], None]) -> float:
     return clock() - start
 
 
-def _step(stages: Foundation, training: Descent, count: int) -> float:
-    """The least seconds between two steps of the training, on batches of `count` images."""
-    experiment, ends = stages.experiment, list[float]()
-
-    def end(*_: object) -> None:
-        if experiment.device.type == "cuda":
-            torch.cuda.synchronize()
-        ends.append(clock())
-
-    hook = register_optimizer_step_post_hook(end)
-    try:
-        brief = replace(training, epochs=1, batch_size=count, selection="last", start=None)
-        brief.behind(stages.defense).fit(
-            experiment.classifier().to(experiment.device),
-            experiment.dataset.train().subset(slice(0, count * STEPS_TIMED)),
-            seed=experiment.seed,
-            device=experiment.device,
-        )
-    finally:
-        hook.remove()
-    return min(after - before for before, after in pairwise(ends))
-
-
-def _resisting(stages: Stages) -> float:
-    clean, ids, labels = some_images(stages, FEW)
+def _resisting(stages: Stages, few: int) -> float:
+    clean, ids, labels = some_images(stages, few)
     view, eps, points = stages.view, stages.experiment.attack.eps, clean
     view.start(0, ids)
     with evaluating(view), generators_kept():

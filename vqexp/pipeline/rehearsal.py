@@ -1,8 +1,8 @@
 """What a run asks of its classifier, counted: the run itself, on few images and a classifier that is free."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from vqexp.pipeline.ledger import Ledger
 from vqexp.pipeline.pace import clock
 from vqexp.pipeline.stages import Stages
 
+SHORT = 4  # steps or queries of an attack, whose further ones are as dear
 FEW, SIDE = 4, 32  # at most so many images, unless the attack fills batches up, of so many pixels a side
 MARGINS = {False: 1e-4, True: 10.0}  # between the first two logits: the first step flips them, or none does
 SEEN = 16  # pixel values that the free classifier looks at
@@ -175,13 +176,39 @@ class Rehearsal(Stages):
         judges = [self.experiment.adversary.select, self.defense.random]
         key = key_of(identity("attack"), kind, judges, list(images.shape), len(self.free.rest))
         if key not in self.KNOWN:
-            before, start = self.counts.copy(), clock()
-            found = super()._attack(index)
-            found.facts["seconds"] = clock() - start
-            self.KNOWN[key] = found, self.counts - before
-        else:
-            self.counts.update(self.KNOWN[key][1])
-        return self.KNOWN[key][0]
+            self.KNOWN[key] = self._at_length(self.experiment.attack.lengths)
+        found, counts = self.KNOWN[key]
+        self.counts.update(counts)
+        return found
+
+    def _at_length(self, lengths: Mapping[str, int]) -> tuple[Artifact, Counter[str]]:
+        """The attack, shortened, with the seconds and the counts that it would have at its `lengths`.
+
+        Each of them adds its own share, in proportion.
+        """
+        short = {name: min(value, SHORT) for name, value in lengths.items()}
+        found, seconds, counts = self._shortened(short)
+        total = {name: float(count) for name, count in counts.items()}
+        for name in (name for name, value in lengths.items() if value > SHORT):
+            longer = min(lengths[name], 2 * SHORT)
+            _, more, others = self._shortened({**short, name: longer})
+            times = (lengths[name] - SHORT) / (longer - SHORT)
+            found.facts["seconds"] += times * max(0.0, more - seconds)
+            for each in others:
+                total[each] = total.get(each, 0) + times * (others[each] - counts[each])
+        return found, Counter({name: round(count) for name, count in total.items()})
+
+    def _shortened(self, lengths: Mapping[str, int]) -> tuple[Artifact, float, Counter[str]]:
+        """What the attack finds at these lengths, in how many seconds, and what it asks for."""
+        whole, before, start = self.experiment, self.counts.copy(), clock()
+        try:
+            self.experiment = replace(whole, attack=whole.attack.of_length(**lengths))
+            found = super()._attack(0)
+        finally:
+            self.experiment = whole
+        found.facts["seconds"], counts = clock() - start, self.counts - before
+        self.counts.subtract(counts)
+        return found, found.facts["seconds"], counts
 
     def adversarial_images(self, index: int) -> Tensor:
         """They were not stored."""

@@ -1,26 +1,30 @@
 """How long runs would take on this machine: what they ask for, times what that costs here.
 
-What a run asks for is counted in its rehearsal, what it costs is measured in some ten seconds. Where a record
-of the same device tells what an attack took, that counts. Runs share artifacts, and one that is in the store
-costs nothing.
+What a run asks for is counted in its rehearsal, what it costs is timed in ten seconds at most, and kept in
+the store. Where a record of the same device tells what an attack took, that counts. Runs share artifacts, and
+one that is in the store costs nothing.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+import torch
 from omegaconf import DictConfig
 
 from vqexp.core.errors import MissingError, WorkError
 from vqexp.core.keys import key_of
 from vqexp.data import Images
 from vqexp.pipeline import prepare
+from vqexp.pipeline.drill import drill
 from vqexp.pipeline.foundation import Foundation
-from vqexp.pipeline.pace import Pace, clock, is_ready
+from vqexp.pipeline.pace import LIMIT, Pace, UntimedError, clock, is_ready
 from vqexp.pipeline.provenance import device_name
 from vqexp.pipeline.record import Record
 from vqexp.pipeline.rehearsal import BY_CALL, Rehearsal, Stage, enough
 from vqexp.pipeline.stages import Stages
+from vqexp.training import Descent
 
+READ = 64  # images, from which the time of reading more is told
 UNTRIED = "extreme"  # cost of a metric that is too much for a rehearsal
 
 
@@ -28,7 +32,8 @@ class Forecast:
     """Of runs in the order in which they would be made."""
 
     def __init__(self) -> None:
-        self.pace = Pace()
+        self.hurried = False  # the time for timing was too short
+        self._paces: dict[tuple[str, str], Pace] = {}  # by store and device
         self._images: dict[str, tuple[Images, float]] = {}
         self._done: dict[str, int] = {}  # stage -> on how many images it would be done by now
         self._chunks: set[str] = set()  # of adversarial images
@@ -43,28 +48,49 @@ class Forecast:
         start = clock()
         stages = Stages(prepare(config, check_store=False))
         total = clock() - start + self._read(stages)  # the run will do this too
+        pace = self._pace(stages)
         try:
-            parts = [*self._training(stages), *self._stages(stages, records)]
+            parts = [*self._training(stages, pace), *self._stages(stages, records, pace)]
+        except UntimedError:
+            self.hurried = True
+            return None
         except WorkError:  # on the way to numbers that nobody needs
             return None
+        finally:
+            pace.keep()
         return None if None in parts else total + sum(part for part in parts if part is not None)
 
-    def _training(self, stages: Stages) -> Iterator[float | None]:
+    def _pace(self, stages: Stages) -> Pace:
+        store, device = stages.experiment.store, stages.experiment.device
+        key = str(store.root), str(device)
+        if key not in self._paces:
+            self._paces[key] = Pace(store, device)
+        return self._paces[key]
+
+    def _training(self, stages: Stages, pace: Pace) -> Iterator[float | None]:
         found: dict[str, Foundation] = {each.classifier_key: each for each in (stages, stages.seen)}
         for key, each in found.items():
             if key not in self._trained and not is_ready(each):
                 self._trained.add(key)
-                yield self.pace.training(each)
+                yield _trained(each, pace)
 
     def _read(self, stages: Stages) -> float:
-        """Seconds that reading the images takes; runs on the same ones are told what the first took."""
+        """Seconds that reading the images takes, told from a few, which then stand for all.
+
+        Runs on the same ones are told what the first took.
+        """
+        dataset = stages.experiment.dataset
         key, start = key_of(stages.experiment.identity("dataset")), clock()
         if key not in self._images:
-            self._images[key] = stages.images, clock() - start
+            labels, ids = dataset.order("test", dataset.n)
+            few = dataset.load("test", min(READ, len(ids)))
+            images = few.subset(torch.arange(len(ids)) % len(few))
+            images.labels, images.ids = labels, ids
+            self._images[key] = images, (clock() - start) * len(ids) / len(few)
         stages.__dict__["images"], seconds = self._images[key]
         return seconds
 
-    def _stages(self, stages: Stages, records: Sequence[Record]) -> Iterator[float | None]:
+    def _stages(self, stages: Stages, records: Sequence[Record], pace: Pace) -> Iterator[float | None]:
         experiment, n = stages.experiment, len(stages.images)
         here = [each for each in records if each.provenance.device == device_name(experiment.device)]
         known = max(here, key=lambda each: each.provenance.date, default=None)
@@ -80,14 +106,14 @@ class Forecast:
             if stage.kind != "adversarial":
                 new = max(0, n - self._done.get(stage.key, 0))
                 self._done[stage.key] = max(n, self._done.get(stage.key, 0))
-                yield self._cost(stages, stage, new, len(clean))
+                yield _cost(stages, stage, new, len(clean), pace)
                 continue
             new = self._attacked(stages)
             if known is not None and "adversarial" in known.provenance.seconds:
                 yield known.provenance.seconds["adversarial"] * new / _images_of(known)
             elif new:
-                most, least = (self._cost(stages, each, new, len(clean)) for each in (stage, other))
-                share = self.pace.resisting(stages) if stage.counts != other.counts else 1.0
+                most, least = (_cost(stages, each, new, len(clean), pace) for each in (stage, other))
+                share = pace.resisting(stages) if stage.counts != other.counts else 1.0
                 yield share * most + (1 - share) * least
 
     def _attacked(self, stages: Stages) -> int:
@@ -99,11 +125,26 @@ class Forecast:
             self._chunks.add(key)
         return new
 
-    def _cost(self, stages: Stages, stage: Stage, images: int, of: int) -> float:
-        """Seconds of a stage on `images`, by its rehearsal on `of`."""
-        asked = sum(count / of * images * self.pace.of(what, stages) for what, count in stage.counts.items())
-        own = images / (stages.chunks[0].stop if stage.kind in BY_CALL else of)
-        return asked + own * stage.seconds
+
+def _cost(stages: Stages, stage: Stage, images: int, of: int, pace: Pace) -> float:
+    """Seconds of a stage on `images`, by its rehearsal on `of`."""
+    if not images:
+        return 0.0
+    asked = sum(count / of * images * pace.of(what, stages) for what, count in stage.counts.items())
+    own = images / (stages.chunks[0].stop if stage.kind in BY_CALL else of)
+    return asked + own * stage.seconds
+
+
+def _trained(foundation: Foundation, pace: Pace) -> float | None:
+    """Seconds that f's training takes; None for one whose parts are not known."""
+    experiment, training = foundation.experiment, foundation.experiment.training
+    if not isinstance(training, Descent):
+        return None
+    own, asked = drill(experiment, training, foundation.defense)
+    costs = pace.learning(foundation)
+    labels, _ = experiment.dataset.order("train", experiment.dataset.train_n)
+    seen = len(labels) * training.epochs
+    return seen * (own + sum(costs[name] * count for name, count in asked.items()))
 
 
 def _images_of(record: Record) -> int:
@@ -132,6 +173,8 @@ def foretold(runs: Iterable[tuple[DictConfig, Sequence[Record]]]) -> list[str]:
         beside = f", and {unknown} of which that is not known" if unknown else ""
         count = len(texts) - texts.count("not here") - unknown
         print(f"{count} runs take about {duration(total)} on this machine{beside}", flush=True)
+    if forecast.hurried:
+        print(f"the next dry_run knows more: each times networks and defenses for {LIMIT:g} s at most")
     return texts
 
 
