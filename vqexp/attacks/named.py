@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, ClassVar, Self
 
 import torch
@@ -71,7 +72,9 @@ class Named(Attack):
 
     def of_length(self, **lengths: int) -> Self:
         """As every attack's."""
-        return super().of_length(settings={**self.settings, **lengths})
+        other = copy(self)
+        other.settings = {**self.settings, **lengths}
+        return other
 
     def _built(self) -> Any:
         """The library's object on a view of nothing, to see now what it says of its settings."""

@@ -147,10 +147,8 @@ class Pace:
         experiment = stages.experiment
         view = experiment.identity("adversary") if what != "defended" else None
         shape = list(experiment.dataset.shape)
-        found = self._once(
-            [what, stages.defense_key, view, shape], lambda: _around_idle(what, stages, self._budget)
-        )
-        own, asked, followed = found
+        key = [what, stages.defense_key, view, shape]
+        own, asked, followed = self._once(key, lambda: _around_idle(what, stages, self._budget))
         return own + asked * forward + followed * gradient
 
     @property
