@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -59,7 +60,7 @@ class CheckedSweeper(Sweeper):
         """Take what Hydra hands over, and make the launcher."""
         self.hydra_context, self.config = hydra_context, config
         self.composed: dict[tuple[str, ...], DictConfig] = {}
-        loader = hydra_context.config_loader
+        loader: Any = hydra_context.config_loader
         loader.repository = Files(loader.repository)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -135,11 +136,12 @@ class CheckedSweeper(Sweeper):
     def _one_after_the_other(self, jobs: list[list[str]]) -> list[JobReturn]:
         """The results of all jobs; those that another process is at come last: it may be done by then."""
         from vqexp.core.keys import key_of
+        from vqexp.core.places import place
         from vqexp.core.turns import in_turn
 
         names = [key_of("run", sorted(job)) for job in jobs]
         results: dict[int, JobReturn] = {}
-        for number in in_turn(names, Path(self.config.store.root) / "running"):
+        for number in in_turn(names, place(self.config.store.root) / "running"):
             (results[number],) = self._launched([jobs[number]], number)
         return [results[number] for number in range(len(jobs))]
 

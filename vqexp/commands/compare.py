@@ -19,6 +19,7 @@ from rich.table import Table
 
 from vqexp.commands.arguments import words_and_settings
 from vqexp.core.errors import require
+from vqexp.core.places import place
 from vqexp.core.store import Store, default_root
 from vqexp.core.text import value
 from vqexp.pipeline.flat import flat_settings
@@ -34,7 +35,7 @@ def run(arguments: Sequence[str]) -> None:
     """Prints the comparison; raises `ConfigError` if a record is not found or they share no metric."""
     words, settings = words_and_settings("compare", arguments, ("store",))
     require(len(words) == 2, f"vqexp compare takes two records, not {len(words)}; --help shows how")
-    store = Path(settings.get("store", default_root()))
+    store = place(settings.get("store", default_root()))
     first, second = (find(word, store) for word in words)
     shared = [name for name in first.metrics if name in second.metrics]
     require(shared, f"these records have no metric in common: {words[0]}, {words[1]}")
@@ -47,7 +48,7 @@ def find(word: str, store: Path) -> Record:
 
     It carries its per-image outcomes if its store still has them.
     """
-    path = Path(word)
+    path = place(word)
     if path.suffix == SUFFIX or path.is_file():
         return with_outcomes(read(path), Store(path.absolute().parents[1]))
     found = [record for record in read_all(store) if record.key.startswith(word)]

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vqexp.core.errors import ConfigError
+from vqexp.core.places import local_folder
 
 PACKAGE = Path(__file__).parents[1]
 # inside the package where it is installed, beside it in a checkout
@@ -28,7 +29,8 @@ TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "shard", "_targe
 def register_resolvers() -> None:
     """`${div:4,255}`, `${mul:0.1,${attack.eps}}`, `${add:${seed},1}`, `${first:null,5}` (the first that is
     not null), `${least:null,5,7}` (the least that is not null), and `${equal:${attack.norm},l2,1,0.1}` (1 if
-    the first two are equal, else 0.1). Each takes `8/255` as the number that it is.
+    the first two are equal, else 0.1). Each takes `8/255` as the number that it is. `${local_folder:...}` is
+    `vqexp.core.places.local_folder`.
     """
     resolvers: dict[str, Callable[..., Any]] = {
         "div": lambda a, b: _number(a) / _number(b),
@@ -40,6 +42,14 @@ def register_resolvers() -> None:
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, _of_numbers(resolver), replace=True)
+    OmegaConf.register_new_resolver("local_folder", _folder, replace=True)
+
+
+def _folder(root: Any) -> str:
+    try:
+        return str(local_folder(str(root)))
+    except ConfigError:  # the run says what is wrong
+        return "."
 
 
 def _of_numbers(resolver: Callable[..., Any]) -> Callable[..., Any]:

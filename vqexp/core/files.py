@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from vqexp.core.atomic import write_atomically
-from vqexp.core.errors import ConfigError, WorkError
+from vqexp.core.errors import ConfigError, WorkError, one_line
 from vqexp.core.keys import key_of
+from vqexp.core.places import local_folder
 from vqexp.core.progress import progress_bar
 from vqexp.core.store import default_root
 
@@ -30,7 +31,7 @@ def hash_files(name: str, paths: Sequence[Path]) -> list[str]:
     the split's, has a file. New ones are added; if that cannot be written, the next process reads again.
     Raises ConfigError, naming the file, if one of `paths` cannot be read.
     """
-    kept = default_root().absolute() / "hashes" / f"{key_of(os.path.abspath(name))}.json"
+    kept = local_folder(default_root()).absolute() / "hashes" / f"{key_of(os.path.abspath(name))}.json"
     known, new = _known(kept), {}
     now, places = time.time_ns(), [os.path.abspath(path) for path in paths]
     stats = dict(zip(places, map(_size_and_time, paths), strict=True))
@@ -95,7 +96,7 @@ def read_sha256(path: Path) -> str:
 
 def file_error(path: Path, error: OSError) -> ConfigError:
     """What the user is told of a file or folder that cannot be read."""
-    return ConfigError(f"{path} cannot be read: {error.strerror}")
+    return ConfigError(f"{path} cannot be read: {error.strerror or one_line(error)}")
 
 
 @cache

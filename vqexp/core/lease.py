@@ -16,15 +16,16 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-LEASE = 180.0  # seconds without a sign of life; a busy machine may be silent for a while
+from vqexp.core.object_lease import LEASE, ObjectLease
+from vqexp.core.places import is_remote
 
 
 class Lease:
-    """The lease in the file at `path`."""
+    """The lease at `path`, in a folder or in object storage."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = SoftFileLease(path, lease_duration=LEASE)
+        self._lock = ObjectLease(path) if is_remote(path) else SoftFileLease(path, lease_duration=LEASE)
 
     def acquire(self, wait: bool) -> bool:
         """Whether this process now holds it; without `wait`, False at once if another does."""
@@ -38,12 +39,14 @@ class Lease:
                     return False
 
     def release(self) -> None:
-        """Remove the file, unless another process has taken it over; what cannot be removed expires."""
+        """Remove it, unless another process has taken it over; what cannot be removed expires."""
         with suppress(OSError):
             self._lock.release()
 
     def _remove_unwritten(self) -> None:
         """Remove an empty file: its process died between making and writing it. filelock waits for it."""
+        if is_remote(self.path):
+            return
         with suppress(OSError):
             found = self.path.stat()
             if found.st_size == 0 and time.time() - found.st_mtime > LEASE:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vqexp.core.errors import require
+from vqexp.core.errors import ConfigError, require
+from vqexp.core.places import place
 
 GROUPS = (
     *("scale", "preset", "dataset", "classifier", "training"),
@@ -50,4 +51,7 @@ def check_required(config: Mapping[str, Any]) -> None:
         problem = "empty" if found in EMPTY else f"{found!r}"
         require(fits, f"{group}.{name} is {problem}{where or '; it must be a text'}")
     root = config["store"]["root"]
-    require("://" not in root, f"store.root={root} is no folder; name one, which several machines may share")
+    try:
+        place(root)
+    except ConfigError as error:
+        raise type(error)(f"store.root={error}") from None

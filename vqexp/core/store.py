@@ -23,8 +23,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vqexp.core.atomic import faults, remove_leftovers, write_atomically
-from vqexp.core.errors import ConfigError
+from vqexp.core.errors import ConfigError, one_line
 from vqexp.core.lease import Lease
+from vqexp.core.places import is_remote, is_storages, local_copy, make_folder, place
 
 
 @dataclass
@@ -50,26 +51,29 @@ class Job:
 
 def default_root() -> Path:
     """The store: `VQEXP_HOME`, or `results/store`."""
-    return Path(os.environ.get("VQEXP_HOME") or "results/store")
+    return place(os.environ.get("VQEXP_HOME") or "results/store")
 
 
 class Store:
-    """Artifacts and records under one root directory, which several processes may share."""
+    """Artifacts and records in one folder or object storage, which several processes may share."""
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.root = place(root)
 
     def check(self) -> None:
         """Create the root; raise `ConfigError` if it can neither be written nor holds records to read."""
         probe = self.root / f".probe-{os.getpid()}"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             probe.write_bytes(b"probe")
             probe.unlink()
-        except OSError as error:
-            if not (self.root / "records").is_dir():
+        except Exception as error:
+            if not isinstance(error, OSError) and not is_storages(error):
+                raise
+            if is_remote(self.root) or not (self.root / "records").is_dir():
+                reason = getattr(error, "strerror", None) or one_line(error)
                 raise ConfigError(
-                    f"store.root={self.root} is not writable ({error.strerror}); "
+                    f"store.root={self.root} is not writable ({reason}); "
                     "name a writable folder with store.root=DIR or VQEXP_HOME"
                 ) from None
 
@@ -88,7 +92,7 @@ class Store:
         with faults(f"{path} cannot be read"), path.open("rb"):
             pass
         try:
-            with safe_open(path, framework="pt") as file:
+            with local_copy(path) as copy, safe_open(copy, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
                 metadata = file.metadata() or {}
             if metadata.get("checksum") == _checksum(kind, key, tensors, metadata.get("facts", "")):
@@ -134,7 +138,7 @@ class Store:
         lock_path = path.with_suffix(".lock")
         lease = Lease(lock_path)
         with faults(f"{path.parent} cannot be written"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             if lock_path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, f"{lock_path.name} is a folder; remove it")
             if not lease.acquire(wait):

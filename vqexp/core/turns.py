@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vqexp.core.lease import Lease
+from vqexp.core.places import make_folder
 
 
 def in_turn(names: Sequence[str], folder: Path) -> Iterator[int]:
@@ -16,7 +17,7 @@ def in_turn(names: Sequence[str], folder: Path) -> Iterator[int]:
     for index, name in enumerate(names):
         lease = Lease(folder / f"{name}.lock")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             held = lease.acquire(wait=False)
         except OSError:
             yield index

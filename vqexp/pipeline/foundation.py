@@ -9,6 +9,7 @@ from torch import nn
 from vqexp.classifiers import with_statistics
 from vqexp.core.keys import key_of
 from vqexp.core.modes import freeze
+from vqexp.core.places import local_folder
 from vqexp.core.store import Artifact, Job
 from vqexp.data import Images
 from vqexp.defenses import Defense
@@ -116,7 +117,7 @@ class Foundation:
 
     def _train(self, classifier: nn.Module, training: Training) -> Artifact:
         experiment = self.experiment
-        state = experiment.store.root / "training" / f"{self.classifier_key}.pt"
+        state = local_folder(experiment.store.root) / "training" / f"{self.classifier_key}.pt"
         classifier.to(experiment.device)
         looks_on = {"test": experiment.dataset.load("test")} if training.uses_test else {}
         history = training.behind(self.defense).fit(

@@ -13,6 +13,7 @@ from vqexp.core.errors import ConfigError
 from vqexp.core.files import file_error
 from vqexp.core.keys import key_of
 from vqexp.core.notes import note
+from vqexp.core.places import place
 from vqexp.pipeline.older import upgraded
 from vqexp.pipeline.record import Record
 
@@ -59,9 +60,9 @@ def _with_groups(record: Record) -> Record:
 def read(path: str | Path) -> Record:
     """The record in a file; raises as `record_from` does."""
     try:
-        text = Path(path).read_text(errors="replace")
+        text = place(path).read_text(errors="replace")
     except OSError as error:
-        raise file_error(Path(path), error) from None
+        raise file_error(place(path), error) from None
     return record_from(text, str(path))
 
 
@@ -71,7 +72,7 @@ def read_all(source: str | Path, *, strict: bool = True) -> list[Record]:
     In the order of their keys; none if there is no such store or file. What is damaged or no record raises
     `ConfigError`, as `record_from` does; with `strict=False` it is named on stderr and left out.
     """
-    source, found = Path(source), []
+    source, found = place(source), []
     for attempt in _lines(source, strict) if source.suffix == ".gz" else _files(source):
         try:
             found.append(attempt())

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vqexp.core.errors import Unfinished
+from vqexp.core.places import local_folder
 from vqexp.core.secrets import without_secrets
 from vqexp.pipeline.build import prepare
 from vqexp.pipeline.metric import Measurement
@@ -36,7 +37,10 @@ def run(
         settings[part]["_target_"].rsplit(".", 1)[-1] for part in ("defense", "adversary", "attack")
     )
     logger.start(
-        without_secrets(settings), group, f"{settings['dataset']['name']}-{name}", str(experiment.store.root)
+        without_secrets(settings),
+        group,
+        f"{settings['dataset']['name']}-{name}",
+        str(local_folder(experiment.store.root)),
     )
     try:
         if experiment.shard is not None:

@@ -11,6 +11,7 @@ from vqexp.audits.standing import headline
 from vqexp.core.atomic import write_atomically
 from vqexp.core.config import CONF, finite
 from vqexp.core.errors import ConfigError
+from vqexp.core.places import place
 from vqexp.core.store import Store
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.classifier import classifier_name
@@ -41,7 +42,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     records = measurements(store, folder)
     if not records:
         raise ConfigError(f"{store} has no records of tables; `make reproduce-tables` makes them")
-    material = gather(records, Path(store), folder)
+    material = gather(records, place(store), folder)
     texts: dict[str, str] = {}
     entries = [*material.tables, *(e for drawn in material.figures for e in drawn.entries)]
     for entry in entries:
@@ -56,7 +57,7 @@ def write(store: str | Path, folder: str | Path) -> list[Path]:
     if audits:
         texts[AUDITS] = audits_text(audits)
     texts |= {f"audits/{name}.md": audit.text for name, audit in audits.items()}
-    if calibrated := calibration.kept(Path(store), folder):
+    if calibrated := calibration.kept(place(store), folder):
         texts[calibration.FILE] = calibration.to_json(calibrated)
     texts["README.md"] = markdown.page(material, pictures, audits, calibrated)
     texts["index.html"] = html.page(material, audits, folder / "audits", calibrated)

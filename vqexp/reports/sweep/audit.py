@@ -13,6 +13,7 @@ from vqexp.audits.result import AuditResult, read_audit
 from vqexp.core.atomic import write_atomically
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.core.keys import key_of
+from vqexp.core.places import place
 from vqexp.core.store import Store
 from vqexp.pipeline import prepare, read
 from vqexp.reports.render.audit_page import audit_page
@@ -80,7 +81,7 @@ class AuditSweep(Sweep):
         """Write the page into the store; returns it and its path. told: the command that it names."""
         text = audit_page(result, told)
         key = key_of("audit", sorted(finding.record.key for finding in result.findings.values()))
-        path = Path(self.config.store.root) / "pages" / f"audit-{key}.md"
+        path = place(self.config.store.root) / "pages" / f"audit-{key}.md"
         write_atomically(path, text.encode())
         return text, path
 

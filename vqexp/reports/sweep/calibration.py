@@ -12,6 +12,7 @@ from vqexp.core.atomic import write_atomically
 from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError, MissingError
 from vqexp.core.keys import key_of
+from vqexp.core.places import place
 from vqexp.reports.render.calibration import calibration_page, keep
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.table import AUDIT
@@ -57,7 +58,7 @@ class CalibrationSweep(Sweep):
 
     def finish(self, paths: Sequence[Path]) -> None:
         """Write each audit's page; print the verdicts and where the pages are."""
-        root, judged, pages = Path(self.config.store.root), [], {}
+        root, judged, pages = place(self.config.store.root), [], {}
         for subject, audit in self.audits:
             own, paths = paths[: len(audit.jobs)], paths[len(audit.jobs) :]
             result = audit.result(own)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vqexp.core.places import place
 from vqexp.core.store import Store
 from vqexp.pipeline.outcomes import with_outcomes
 from vqexp.pipeline.reading import read
@@ -63,7 +64,7 @@ def finish(
         print_claims([judge(claim, name, points, known) for name, claim in named])
     if figure is not None:
         part = any(table.only_rows is not None or table.only_columns is not None for table in tables)
-        folder = Path(root) / "figures" / ("smoke" if smoke else "part" if part else "")
+        folder = place(root) / "figures" / ("smoke" if smoke else "part" if part else "")
         drawn = [(cells[place], record) for place, record in records.items()]
         for file in draw_figure(figure, points[figure.name], drawn, folder, SMOKE_NOTE if smoke else ""):
             print(f"figure: {file}")

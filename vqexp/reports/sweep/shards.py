@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
+from vqexp.core.places import place
 from vqexp.pipeline.shard import Shard
 
 
@@ -36,4 +37,4 @@ def records(paths: Sequence[str], shards: Sequence[str]) -> list[Path] | None:
     if waiting := found.count(None):
         print(f"{waiting} of {len(found)} runs wait for shards that others do")
         return None
-    return [Path(path) for path in found if path is not None]
+    return [place(path) for path in found if path is not None]
