@@ -9,6 +9,7 @@ import time
 import boto3
 import pytest
 import torch
+from command_line import called
 from conftest import QUICK_F, run_cli
 from moto.server import ThreadedMotoServer
 
@@ -18,6 +19,7 @@ from vqexp.core.errors import ConfigError, MissingError, WorkError
 from vqexp.core.lease import Lease
 from vqexp.core.places import is_remote, local_folder, place
 from vqexp.core.store import Artifact, Job, Store
+from vqexp.results import load
 
 RUN = [*QUICK_F, "scale=smoke", "dataset.n=24", "attack.batch_size=12"]
 
@@ -90,7 +92,12 @@ def test_a_sweep_leaves_its_records_there_and_nothing_in_the_working_folder(root
     monkeypatch.chdir(tmp_path)
     status, _, err = run_cli("-m", *RUN, "defense=swrd,prd", store=root)
     assert status == 0, err
-    assert len(list((place(root) / "records").glob("*.json"))) == 2
+    records = sorted((place(root) / "records").glob("*.json"))
+    assert len(records) == 2
+    assert set(load(root)["defense"]) == {"swRD", "pRD"}
+    status, out, err = called("vqexp", "compare", *map(str, records))
+    assert status == 0, err
+    assert "robust accuracy" in out
     assert {path.name for path in tmp_path.iterdir()} <= {"cache", "store"}
 
 
@@ -113,7 +120,9 @@ def test_a_lease_of_a_process_that_died_here_is_taken_over_at_once(root):
     dead.join()
     told = {"host": object_lease.socket.gethostname(), "pid": dead.pid, "owner": "x", "number": 3}
     path.write_bytes(json.dumps(told).encode())
-    assert Lease(path).acquire(wait=False)
+    lease = Lease(path)
+    assert lease.acquire(wait=False)
+    lease.release()
 
 
 def test_a_silent_lease_of_another_machine_is_taken_over_after_a_while(root, monkeypatch):

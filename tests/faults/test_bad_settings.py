@@ -22,7 +22,7 @@ COMMANDS = {
     "-m table=null": "table=null is no choice; choose one of ",
     "metric=[]": "metric is None",
     "store.root=5": "store.root is 5; name a writable folder",
-    "store.root=nowhere://bucket/store": "store.root=nowhere://bucket/store is no folder, nor storage that fsspec",
+    "store.root=nowhere://bucket": "store.root=nowhere://bucket is no folder, nor storage that fsspec knows",
     "~store.root": "store.root is empty; name a writable folder",
     "+nope=1": "nope is no setting; there is adversary, attack",
     "classifier.checkpoint=5": "classifier.checkpoint is 5; it must be a path, or null",

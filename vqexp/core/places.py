@@ -48,7 +48,7 @@ def make_folder(path: Path) -> None:
 
 
 def local_folder(root: str | Path) -> Path:
-    """`root`; for object storage a folder of this machine for what is written piece by piece: logs, caches."""
+    """`root`; for object storage a folder of this machine for what grows piece by piece, such as logs."""
     found = place(root)
     if not is_remote(found):
         return found

@@ -139,7 +139,7 @@ class Store:
         lease = Lease(lock_path)
         with faults(f"{path.parent} cannot be written"):
             make_folder(path.parent)
-            if lock_path.is_dir():
+            if not is_remote(lock_path) and lock_path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, f"{lock_path.name} is a folder; remove it")
             if not lease.acquire(wait):
                 return None

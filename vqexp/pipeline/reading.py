@@ -4,6 +4,8 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ from vqexp.core.errors import ConfigError
 from vqexp.core.files import file_error
 from vqexp.core.keys import key_of
 from vqexp.core.notes import note
-from vqexp.core.places import place
+from vqexp.core.places import is_remote, place
 from vqexp.pipeline.older import upgraded
 from vqexp.pipeline.record import Record
 
 SEAL = "checksum"  # a field of a record as it is written, over all others
 
+AT_ONCE = 32  # records that are asked of object storage
 LOOKED_AT = (("scale", "name"), ("dataset", "name"), ("dataset", "n"), ("defense", "_target_"))
 
 
@@ -84,8 +87,12 @@ def read_all(source: str | Path, *, strict: bool = True) -> list[Record]:
 
 
 def _files(store: Path) -> Iterator[Any]:
-    for path in sorted((store / "records").glob("[!.]*.json")):
-        yield lambda path=path: read(path)
+    paths = sorted((store / "records").glob("[!.]*.json"))
+    if not is_remote(store):
+        yield from (partial(read, path) for path in paths)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # a single answer takes long
+        yield from [pool.submit(read, path).result for path in paths]
 
 
 def _lines(source: Path, strict: bool) -> Iterator[Any]:
