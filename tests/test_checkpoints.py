@@ -221,8 +221,9 @@ def test_another_network_is_named_by_what_differs(classifier, tmp_path):
     assert len(refused(classifier, path, r"lacks .* \(and .* more\)")) < 400
 
 
-def test_values_that_are_not_finite(classifier, tmp_path):
-    state = {**classifier.state_dict(), "0.1.running_var": torch.full((4,), float("inf"))}
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_values_that_are_not_finite(classifier, tmp_path, value):
+    state = {**classifier.state_dict(), "0.1.running_var": torch.full((4,), float(value))}
     torch.save({"ema": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "a.pt")
     refused(classifier, tmp_path / "a.pt", r"0\.1\.running_var has values that are not finite")
 

@@ -53,6 +53,12 @@ def test_cells_on_other_processes_give_the_same_records(vqexp, tmp_path, monkeyp
     assert found(tmp_path / name) == expected
 
 
+def test_settings_that_a_launcher_refuses_are_one_line(vqexp):
+    status, out, err = vqexp("-m", "scale=smoke", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0")
+    assert (status, out) == (2, "")
+    assert err == "vqexp: the launcher fails: n_jobs == 0 in Parallel has no meaning\n"
+
+
 @pytest.mark.parametrize(("name", "base"), [("slurm", "submitit_slurm"), ("ray_cluster", "ray")])
 def test_a_launcher_that_is_not_installed_is_one_line(vqexp, tmp_path, monkeypatch, name, base):
     Plugins.instance()  # which fill the store of configs

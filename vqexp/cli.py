@@ -3,6 +3,7 @@
 torch and all that needs it are imported by a job only, so that help, settings and typos are told at once.
 """
 
+import errno
 import os
 import sys
 import warnings
@@ -16,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+import vqexp
 from vqexp.commands import COMMANDS, run_command
 from vqexp.core.components import own_choices
 from vqexp.core.config import (
@@ -101,6 +103,9 @@ def main() -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text())
         return
+    if "--version" in sys.argv[1:]:
+        print(f"vqexp {vqexp.__version__}")
+        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors arrive here, not printed with a traceback
     sys.argv[1:] = own_choices(sys.argv[1:])
     register_resolvers()
@@ -142,4 +147,5 @@ def _flags() -> Namespace:
 def _stop(error: BaseException) -> NoReturn:
     """Tell the error in one line; exit with 2 for bad input, 1 for a fault during work."""
     print(f"vqexp: {without_secrets(config_message(error))}", file=sys.stderr)
-    sys.exit(2 if isinstance(error, CONFIG_FAULTS) else 1)
+    too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG  # a setting names the file
+    sys.exit(2 if too_long or isinstance(error, CONFIG_FAULTS) else 1)

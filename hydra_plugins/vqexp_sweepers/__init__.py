@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vqexp.core.errors import ConfigError, check_number, require
+from vqexp.core.errors import ConfigError, WorkError, check_number, one_line, require
 
 VALUE = re.compile(r"(cell|place|[a-z_]\w*(\.\w+)+)=.*", re.DOTALL)  # sets a value, and chooses no file
 CHOICE = re.compile(r"\w+=[\w/]+")
@@ -147,7 +147,13 @@ class CheckedSweeper(Sweeper):
 
     def _launched(self, jobs: list[list[str]], first: int) -> Sequence[JobReturn]:
         assert self.launcher is not None
-        results = self.launcher.launch(jobs, initial_job_idx=first)
+        try:
+            results = self.launcher.launch(jobs, initial_job_idx=first)
+        except (ConfigError, WorkError, OSError):
+            raise
+        except Exception as error:  # the launcher's own: those of jobs are in their results
+            kind = ConfigError if isinstance(error, ValueError) else WorkError
+            raise kind(f"the launcher fails: {one_line(error)}") from error
         for result in results:
             result.return_value  # noqa: B018  # raises the error of a run that failed
         return results

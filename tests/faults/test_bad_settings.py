@@ -31,6 +31,11 @@ COMMANDS = {
     "attack=../defense/swrd": "attack",
     "--nope": "unrecognized arguments: --nope",
     "=5": "",
+    "defense=swüRD": "a value with other than plain letters needs quotes",
+    "hydra.run.dir=null": "hydra.run.dir=null: field 'hydra.run.dir' is not Optional",
+    "-m hydra.sweeper.max_batch_size=0": "vqexp: hydra.sweeper.max_batch_size is 0; it must be an integer",
+    f"classifier.checkpoint={'x' * 300}": "File name too long",
+    f"cell={'x' * 5000}": "File name too long",
     "hydra.run.dir=/proc/nope": "/proc/nope",
     "-m hydra.sweep.dir=/proc/nope": "hydra.sweep.dir=/proc/nope cannot be written",
     "-m hydra.sweeper.params=5": "hydra.sweeper.params is 5; it must be a mapping",
@@ -44,7 +49,7 @@ PREPARED = {
     "classifier.shape": [([3, 8, 8], "fails on an image of shape (1, 8, 8)")],
     "classifier.mean": [([1, 2, 3], "classifier.mean has 3 values")],
     "dataset.num_classes": [(4, "num_classes is 4; it must be 10")],
-    "dataset.name": [("../../x", "it must be letters, digits"), (None, "letters"), ("a/b", "letters")],
+    "dataset.name": [("../../x", "at most 100 letters, digits"), (None, "letters"), ("a/b", "letters"), ("x" * 101, "100")],
     "dataset.shape": [([True, 8, 8], "three whole numbers")],
     "attack.restarts": [(10**6, "<= 1000")],
     "seed": [(None, "seed is None; it must be an integer"), (True, "seed is True")],
@@ -58,6 +63,7 @@ def test_a_bad_command_is_one_line(command, tmp_path):
     found = tried(command.split(), tmp_path)
     assert (found.status, found.fault, found.out) == (2, "", "")
     assert COMMANDS[command] in found.err
+    assert len(found.err) < 1000
     assert list(tmp_path.iterdir()) == []
 
 

@@ -66,7 +66,7 @@ def _only_fit(path: str, matches: Sequence[Match], expected: Mapping[str, Tensor
     names = [each.weights.where for each in fits]
     keys = "".join(f"[{name!r}]" for name in names[0].split("."))
     require(
-        all(_same(fits[0].state, each.state) for each in fits),
+        all(_same(fits[0].state, each.state) for each in fits[1:]),
         f"{path} holds several networks that fit, {' and '.join(names)}; keep the one that you mean: "
         f"torch.save(torch.load(FILE){keys}, OTHER_FILE)",
     )

@@ -22,6 +22,7 @@ CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path
 # `8/255`, as people write a fraction
 FRACTION = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")
 NO_CHOICE = re.compile(r"null|true|false|[-+]?\.?\d[\d._]*(e[-+]?\d+)?|[-+]?(inf|nan)", re.IGNORECASE)
+QUOTED = "; a value with other than plain letters needs quotes, as in \"name='a, b'\""
 # settings that hold no number
 TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "shard", "_target_")
 
@@ -89,6 +90,8 @@ def numbers(value: Any, name: str = "") -> Any:
 
 def config_message(error: BaseException) -> str:
     """One line for what Hydra and OmegaConf say in several, with what exists."""
+    if isinstance(error.__cause__, ConfigError):
+        return config_message(error.__cause__)
     text = str(error)
     missing = re.search(r"Could not find '([^']*)'\s*Available options in '([^']*)':((?:\n\t\S+)*)", text)
     if missing:
@@ -108,8 +111,10 @@ def config_message(error: BaseException) -> str:
     if launcher:
         return f"hydra/launcher={launcher[1]} needs an extra, pip install 'vqexp[cluster]'"
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r} as name=value: {_line(error)}"
-    return _line(error)
+        return f"cannot read {error.override!r} as name=value: {_line(error)}{QUOTED}"
+    if text.startswith("Error merging override") and error.__cause__:
+        return f"{_line(error)}: {_line(error.__cause__)}"
+    return _line(error) or f"the settings cannot be read ({type(error).__name__})"
 
 
 def check_choices(overrides: Sequence[str]) -> None:
@@ -142,6 +147,7 @@ def _line(error: BaseException) -> str:
     text = re.sub(
         r"(Set the environment variable HYDRA_FULL_ERROR=1|See https://hydra).*", "", str(error), flags=re.S
     )
+    text = re.sub(r"\S{200,}", lambda long: f"{long[0][:60]}...", text)
     return " ".join(text.split())
 
 

@@ -14,7 +14,7 @@ from vqexp.data.images import Images
 from vqexp.data.split import Split
 
 SPLITS = ("train", "test")
-NAME = re.compile(r"\w[\w.+ -]*")  # of a folder, in no other folder
+NAME = re.compile(r"\w[\w.+ -]{0,99}")  # of a folder, in no other folder
 
 
 class Dataset(ABC):
@@ -43,7 +43,8 @@ class Dataset(ABC):
         Raises ConfigError, naming the allowed range.
         """
         fits = isinstance(name, str) and NAME.fullmatch(name)
-        require(fits, f"dataset.name is {name!r}; it must be letters, digits, blanks and any of . _ - +")
+        allowed = "at most 100 letters, digits, blanks and any of . _ - +"
+        require(fits, f"dataset.name is {name!r}; it must be {allowed}")
         self.name = name
         self.shape = _shape(name, shape)
         self.num_classes = whole(f"{name}'s num_classes", num_classes, 2)

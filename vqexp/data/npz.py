@@ -55,9 +55,9 @@ class Npz(Dataset):
 
     def open(self, split: str) -> Arrays:
         try:
-            loaded = np.load(self.path, allow_pickle=False)
-            require(isinstance(loaded, np.lib.npyio.NpzFile), f"{self.path} is no .npz archive")
-            with loaded as archive:
+            with open(self.path, "rb") as file:
+                require(zipfile.is_zipfile(file), f"{self.path} is no .npz archive")
+            with np.load(self.path, allow_pickle=False) as archive:
                 names = [self._name(split, role, archive.files) for role in NAMES]
                 images, labels = (archive[name] for name in names)
         except OSError as error:

@@ -49,7 +49,7 @@ def record_from(text: str, where: str, *, seal_needed: bool = False) -> Record:
         reason = f"{place}: {first['msg']}"
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = str(error) or type(error).__name__
-    raise ConfigError(f"{where} is no record of a run, or damaged ({reason}); remove it")
+    raise ConfigError(f"{where} is no record of a run, or damaged ({reason})")
 
 
 def _with_groups(record: Record) -> Record:
@@ -82,7 +82,7 @@ def read_all(source: str | Path, *, strict: bool = True) -> list[Record]:
         except ConfigError as error:
             if strict:
                 raise
-            note(f"{str(error).removesuffix('; remove it')}; it is left out")
+            note(f"{error}; it is left out")
     return found
 
 

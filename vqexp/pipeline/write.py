@@ -102,6 +102,6 @@ def _is_whole(path: Path) -> bool:
     try:
         read(path)
     except ConfigError as error:
-        note(f"{str(error).removesuffix('; remove it')}; it is made again")
+        note(f"{error}; it is made again")
         return False
     return True

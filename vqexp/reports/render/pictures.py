@@ -14,6 +14,7 @@ from vqexp.core.components import build
 from vqexp.core.config import CONF, resolved
 from vqexp.core.draws import Draw
 from vqexp.core.plot import DPI, save
+from vqexp.core.text import defense_name
 from vqexp.pipeline import prepare
 from vqexp.pipeline.record import Record
 from vqexp.pipeline.stages import Stages
@@ -38,9 +39,8 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
     for name in ("randdisc", "prd", "swrd"):
         node = OmegaConf.create({**plain, "defense": read_settings(CONF / "defense" / f"{name}.yaml")})
         quantizer = build("defense", resolved(node)["defense"])
-        rows[f"{type(quantizer).__name__} of adversarial"] = quantizer(
-            rows["adversarial"], Draw("report", 0, ids)
-        )
+        told = defense_name(node.defense)
+        rows[f"{told} of adversarial"] = quantizer(rows["adversarial"], Draw("report", 0, ids))
     right = _verdicts(stages, rows)
     most = (rows["adversarial"] - rows["clean"]).abs().max()
     differences, frames = {}, {}
@@ -49,6 +49,7 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
         differences[title] = difference(rows[name], rows["clean"], most)
         frames[title] = right[name]
     canvas = _grid([(rows, right), (differences, frames)])
+    canvas.supxlabel("difference from clean: grey is none, black and white are the attack's largest")
     with atomically(path) as temporary:
         canvas.savefig(temporary, format="png", dpi=DPI)
     plt.close(canvas)
