@@ -49,7 +49,7 @@ PREPARED = {
     "classifier.shape": [([3, 8, 8], "fails on an image of shape (1, 8, 8)")],
     "classifier.mean": [([1, 2, 3], "classifier.mean has 3 values")],
     "dataset.num_classes": [(4, "num_classes is 4; it must be 10")],
-    "dataset.name": [("../../x", "at most 100 letters, digits"), (None, "letters"), ("a/b", "letters"), ("x" * 101, "100")],
+    "dataset.name": [(name, "at most 100 letters") for name in ("../../x", None, "a/b", "x" * 101)],
     "dataset.shape": [([True, 8, 8], "three whole numbers")],
     "attack.restarts": [(10**6, "<= 1000")],
     "seed": [(None, "seed is None; it must be an integer"), (True, "seed is True")],
