@@ -9,13 +9,14 @@ from vqexp.reports.render.lookup import Lookup
 from vqexp.reports.render.material import Entry
 from vqexp.reports.render.overview import (
     ANSWERS,
-    CERTIFIED,
-    LESS,
     NO_BREAK,
     NO_GAIN,
     NONE,
     NOT_ROBUST,
+    PARTLY,
+    PROVEN,
     UNDECIDED,
+    UNPROVEN,
     WEAKENED,
     markdown,
     overview,
@@ -69,8 +70,9 @@ def test_every_cell_that_it_names_exists():
         for kind in ("natural", "ignores", "knows", "certified", "without", "reported"):
             if (given := each.get(kind)) is None:
                 continue
-            table, row, column = given["cell"] if isinstance(given, dict) else given
-            assert (row, column) in {(c.row, c.column) for c in TABLES[table].cells()}, (table, row, column)
+            for place in given if kind == "certified" else [given]:
+                table, *where = place["cell"] if isinstance(place, dict) else place
+                assert tuple(where) in {(c.row, c.column) for c in TABLES[table].cells()}, (table, where)
     assert set(spec()["order"]) >= {each["name"] for each in spec()["defenses"]}
 
 
@@ -123,11 +125,21 @@ def test_what_the_network_keeps_alone_is_no_gain(without, answer):
     assert shown["reported"] == ("reported, ResNet18", 73.56)
 
 
-@pytest.mark.parametrize(("share", "answer"), [(50.2, LESS), (65.0, CERTIFIED)])
+@pytest.mark.parametrize(("share", "answer"), [(0.5, UNPROVEN), (50.2, PARTLY), (65.0, PROVEN)])
 def test_a_certificate_stands_for_a_defense_without_an_audit(share, answer):
     (line,) = lines(values={("stn_table1", "STN", "cifar10_certified"): share})
     assert (line.name, line.answer) == ("STN", answer)
-    assert "65.6 % reported; not audited" in line.because
+    assert line.because == f"Proven for {share} % (eps 36/255) of the images; reported: 65.6 %; not audited"
+
+
+def test_a_proof_at_a_smaller_radius_counts():
+    near = ("stn_gap", "MNIST, certified (Rényi), radius=0.5", "accuracy")
+    (line,) = lines(values={near: 87.3, ("stn_table1", "STN", "mnist_certified"): 0.0})
+    assert line.answer == PARTLY
+    assert [(bar.label, bar.value) for bar in line.bars if bar.kind == "certified"] == [
+        ("proven, eps 0.5", pytest.approx(87.3)),
+        ("proven, eps 1.58", 0.0),
+    ]
 
 
 def test_the_summary_names_every_defense_once():

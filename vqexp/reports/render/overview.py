@@ -20,14 +20,14 @@ LABELS = {
     "natural": "no attack",
     "ignores": "attacker ignores it",
     "knows": "attacker knows it",
-    "certified": "certified",
+    "certified": "proven",
     "without": "without the defense",
     "reported": "reported",
 }
 NOT_ROBUST, WEAKENED, UNDECIDED = "not robust", "weaker than claimed", "undecided"
 NO_BREAK, NO_GAIN = "no break found", "no clear gain"  # over the same network without the defense
-LESS, CERTIFIED = "certifies less than reported", "certified as reported"
-ANSWERS = (NOT_ROBUST, WEAKENED, NO_GAIN, LESS, CERTIFIED, NO_BREAK, UNDECIDED)
+UNPROVEN, PARTLY, PROVEN = "nothing proven", "partly proven robust", "proven robust as reported"
+ANSWERS = (NOT_ROBUST, WEAKENED, NO_GAIN, UNPROVEN, PARTLY, PROVEN, NO_BREAK, UNDECIDED)
 OF_VERDICT = {"BROKEN": NOT_ROBUST, "WEAKENED": WEAKENED, "NO BREAK FOUND": NO_BREAK}
 NONE = "No defense of the papers is audited yet: `python run.py -m table=audit dataset=cifar10 defense=swrd`."
 
@@ -160,16 +160,24 @@ def _answer(head: Mapping[str, str]) -> tuple[str, str]:
 
 def _certified(each: Mapping[str, Any], cells: Lookup) -> Line | None:
     """The line of a defense that is not audited: what is certified, beside what the paper says is."""
-    bars = {
-        kind: _measured(kind, cells, each) for kind in ("natural", "ignores", "knows", "certified", "without")
-    }
-    claim, found = _reported(cells, each), bars["certified"]
-    if found is None or claim is None:
+    places = [("certified", {"certified": cell}) for cell in each.get("certified", [])]
+    proven = [bar for kind, cell in places if (bar := _measured(kind, cells, cell))]
+    claim = _reported(cells, each)
+    if not proven or claim is None:
         return None
-    less = found.interval is not None and found.interval[1] < claim.value
-    text = f"{found.value:.1f} % certified, {claim.value:.1f} % reported; not audited"
-    shown = [*(bar for bar in bars.values() if bar), claim]
-    return Line(each["name"], each["where"], LESS if less else CERTIFIED, text, shown)
+    others = [_measured(kind, cells, each) for kind in ("natural", "ignores", "knows", "without")]
+    shares = " and ".join(f"{bar.value:.1f} % ({bar.label.removeprefix('proven, ')})" for bar in proven)
+    text = f"Proven for {shares} of the images; reported: {claim.value:.1f} %; not audited"
+    shown = [*(bar for bar in others if bar), *proven, claim]
+    return Line(each["name"], each["where"], _proven(proven, claim), text, shown)
+
+
+def _proven(proven: Sequence[Bar], claim: Bar) -> str:
+    """One of the answers of a certificate, from what is proven, at the report's radius last."""
+    intervals = [bar.interval or (bar.value, bar.value) for bar in proven]
+    if intervals[-1][1] >= claim.value:
+        return PROVEN
+    return PARTLY if any(low > 0 for low, _ in intervals) else UNPROVEN
 
 
 def _share(kind: str, text: str, interval: str = "") -> Bar | None:
