@@ -4,6 +4,7 @@ A command is run at smoke scale. One whose comment begins with "needs" lacks som
 weights: its settings are composed and checked instead.
 """
 
+import csv
 import re
 import shlex
 import subprocess
@@ -172,6 +173,13 @@ def test_all_pages_are_in_the_navigation():
     assert {page.name for page in (ROOT / "docs").glob("*.md")} == set(told)
 
 
+def proven(table, row, column):
+    with (ROOT / "results" / f"{table}.csv").open(newline="") as file:
+        found = [each for each in csv.DictReader(file) if (each["row"], each["column"]) == (row, column)]
+    (own,) = [each for each in found if each["own"] == "True"]
+    return f"{100 * float(own['mean']):.1f} %"
+
+
 def test_numbers_of_the_readme_are_those_of_the_results():
     readme, report = (path.read_text() for path in (ROOT / "README.md", ROOT / "results" / "README.md"))
     swrd = next(line for line in report.splitlines() if line.startswith("| **swRD** | CIFAR-10"))
@@ -182,5 +190,10 @@ def test_numbers_of_the_readme_are_those_of_the_results():
     own, averaged = (re.search(r"(\d+\.\d) \(.(\d+\.\d)\)", weights.split("|")[at]).groups() for at in (3, 6))
     for number in (f"{own[1]} points", f"{own[0]}\n", f"{averaged[1]} points away ({averaged[0]} %)"):
         assert number.strip() in readme
+    cifar10 = proven("stn_table1", "STN", "cifar10_certified")
+    mnist = proven("stn_gap", "MNIST, certified (Rényi), radius=0.5", "accuracy")
+    assert f"CIFAR-10 {cifar10} of the images are proven robust at radius 36/255" in readme
+    assert f"MNIST {mnist} are at radius 0.5, and none at 1.58" in readme
+    assert proven("stn_table1", "STN", "mnist_certified") == "0.0 %"
     right = re.findall(r"\*\*(\d+) of \1 audits say what is known", report)
     assert re.findall(r"right about all (\d+) defenses", readme) == right
