@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from vqexp.adversaries import RandomView, WhiteBox
 from vqexp.attacks import PGD
 from vqexp.attacks.losses import ce
-from vqexp.classifiers import BFloat16, resnet18
+from vqexp.classifiers import computed, resnet18
 from vqexp.core.draws import repeated
 from vqexp.core.random_module import call
 from vqexp.defenses import Defense, NoDefense
@@ -133,7 +133,11 @@ def networks(device: torch.device) -> dict[str, nn.Module]:
     torch.manual_seed(0)
     f = resnet18((3, 32, 32), 10).eval().requires_grad_(False).to(device)
     last = f.to(memory_format=torch.channels_last)
-    found = {"channels_last": last, "bfloat16": BFloat16(last).eval(), "compiled": torch.compile(last)}
+    found = {
+        "channels_last": last,
+        "bfloat16": computed(last, "bfloat16"),
+        "compiled": computed(last, compiled=True),
+    }
     other = resnet18((3, 32, 32), 10).eval().requires_grad_(False).to(device)
     other.load_state_dict(f.state_dict())
     return {**found, "contiguous": other}

@@ -48,6 +48,7 @@ BAD = {
     "classifier.checkpoint=nowhere.safetensors": "nowhere.safetensors",
     "device=tpu": "auto, cpu, cuda",
     "precision=half": "float32, bfloat16",
+    "compile=fast": "compile is 'fast'; it must be true or false",
     "seed=-1": "seed is -1",
     "attack=[": "attack",
     "attack=foolbox": "attack.name is not set; add attack.name=VALUE",

@@ -7,7 +7,7 @@ from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50, torchvision
 from vqexp.classifiers.in_memory import LogProbabilities, in_memory
 from vqexp.classifiers.normalize import Normalized, normalized
 from vqexp.classifiers.places import place, places
-from vqexp.classifiers.precision import PRECISIONS, BFloat16
+from vqexp.classifiers.precision import PRECISIONS, check_compiles, computed
 from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
 from vqexp.classifiers.robustbench import robustbench
 from vqexp.classifiers.small_cnn import small_cnn
@@ -20,13 +20,14 @@ from vqexp.classifiers.wide_resnet import WideResNet, wide_resnet
 __all__ = [
     "PRECISIONS",
     "STATISTICS",
-    "BFloat16",
     "BatchStatistics",
     "HuggingFace",
     "LogProbabilities",
     "Normalized",
     "STNCifar",
     "WideResNet",
+    "check_compiles",
+    "computed",
     "convex",
     "efficientnet_v2_s",
     "in_memory",

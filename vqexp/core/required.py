@@ -16,6 +16,7 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "seed": (int, "an integer"),
     "device": (str, "auto, cpu, cuda or cuda:N"),
     "precision": (str, "float32 or bfloat16"),
+    "compile": (bool, "true or false"),
     "optimize": ((str, type(None)), "the name of a metric, or null"),
     "dry_run": (bool, "true or false"),
     "shard": ((str, type(None)), "I/N such as 2/4, or null"),

@@ -48,6 +48,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
         store=Store(plain["store"]["root"]),
         device=_device(plain["device"]),
         precision=plain["precision"],
+        compile=plain["compile"],
         seed=plain["seed"],
         shard=Shard.of(plain.get("shard")),
         **source,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vqexp.classifiers import check_compiles
 from vqexp.core.components import is_ours, nested, target_of
 from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError, SenselessError, WorkError, one_line, require
@@ -32,6 +33,7 @@ def check(experiment: Experiment) -> None:
         metric.check(experiment)
     check_gradient(experiment)
     check_radius(experiment)
+    check_compile(experiment)
     experiment.dataset.check(("test",))  # first, so that tables leave out data that is not here
     check_training(experiment)
     check_defense(experiment)
@@ -125,6 +127,18 @@ def check_gradient(experiment: Experiment) -> None:
         raise SenselessError(
             f"attack={attack} follows a gradient, and adversary={adversary} has none; choose attack=square"
         )
+
+
+def check_compile(experiment: Experiment) -> None:
+    """Refuse to compile random layers, whose draws are made outside of any graph, or without a compiler."""
+    if experiment.compile:
+        defense = experiment.defense
+        require(
+            not (defense.installs and defense.random),
+            f"compile=true is for an f without random layers, and defense {defense.name} puts some into it; "
+            "set compile=false",
+        )
+        check_compiles(experiment.device)
 
 
 def check_radius(experiment: Experiment) -> None:

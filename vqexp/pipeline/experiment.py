@@ -46,6 +46,7 @@ class Experiment:
     store: Store
     device: torch.device
     precision: str  # of f in the eyes of the attack
+    compile: bool  # likewise
     seed: int
     checkpoint: Path | None  # of the classifier
     shard: Shard | None = None  # the share of the images that this run does; None: all

@@ -25,6 +25,7 @@ def provenance(device: torch.device, seconds: dict[str, float]) -> dict[str, Any
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "device": device_name(device),
+        **({"tf32": torch.backends.cudnn.allow_tf32} if device.type == "cuda" else {}),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

@@ -52,6 +52,7 @@ class Provenance(_Part):
 
     backend: what computed the defense, where there is a choice. images_at_once: by stage, how small batches
     became where memory ran out.
+    tf32: on a GPU, whether convolutions in float32 were rounded to TF32, as torch does unless told otherwise.
     restored_from: the CSV from which the record was put together again, its store being lost.
     """
 
@@ -66,6 +67,7 @@ class Provenance(_Part):
     versions: dict[str, int] = Field(default_factory=dict)
     training: dict[str, Any] | None = None
     backend: str | None = None
+    tf32: bool | None = None
     images_at_once: dict[str, int] = Field(default_factory=dict)
     restored_from: str | None = None
 

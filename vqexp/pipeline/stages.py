@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vqexp.adversaries.view import View, view_of
 from vqexp.attacks.losses import ce
-from vqexp.classifiers import BFloat16
+from vqexp.classifiers import computed
 from vqexp.core.errors import WorkError
 from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.halving import Halving
@@ -54,9 +54,9 @@ class Stages(Foundation):
     @cached_property
     def view(self) -> View:
         """What the attack sees."""
-        low = self.experiment.precision == "bfloat16"
-        classifier = BFloat16(self.attacked_classifier) if low else self.attacked_classifier
-        return freeze(view_of(self.experiment.adversary.view(classifier, self.defense)))
+        experiment = self.experiment
+        classifier = computed(self.attacked_classifier, experiment.precision, experiment.compile)
+        return freeze(view_of(experiment.adversary.view(classifier, self.defense)))
 
     @cached_property
     def view_key(self) -> str:

@@ -45,7 +45,7 @@ def settings_that_matter(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict)
         else value
         for name, value in config.items()
-        if name not in ("store", "device", "logger", "preset", *PRESENTATION)
+        if name not in ("store", "device", "compile", "logger", "preset", *PRESENTATION)
         and (name, value) not in NOT_CHOSEN
     }
 

@@ -7,6 +7,7 @@ one that is in the store costs nothing.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from omegaconf import DictConfig
@@ -46,7 +47,8 @@ class Forecast:
         `ConfigError` for what is wrong with it.
         """
         start = clock()
-        stages = Stages(prepare(config, check_store=False))
+        experiment = prepare(config, check_store=False)
+        stages = Stages(replace(experiment, compile=False))  # to compile f may take longer than the forecast
         total = clock() - start + self._read(stages)  # the run will do this too
         pace = self._pace(stages)
         try:
