@@ -37,7 +37,7 @@ class Judgement:
     comparison in words. n: fewest and most images. undecided: unclear comparisons decide, so more images may
     change the outcome. hangs_on: why the claim is not judged; empty if it is. caveats: what a reader has to
     know of the measurement. needed: how many images would decide it, None if it is decided. reason: why it
-    did not hold, as far as that is measured.
+    did not hold, as far as that is measured, or what it lacks to be measured.
     """
 
     text: str
@@ -79,9 +79,11 @@ class Judgement:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """The remarks beside the word: why it is not judged or did not hold, images needed, caveats."""
+        """The remarks beside the word: why it is not judged, did not hold or is not measured, images needed,
+        caveats.
+        """
         found = [f"hangs on {self.hangs_on}"] if self.hangs_on else []
-        if self.word == "did not hold" and self.reason:
+        if self.word in ("did not hold", "not measured") and self.reason:
             found.append(self.reason)
         if self.word == "undecided" and self.needed is not None:
             found.append(in_words(self.needed))

@@ -23,6 +23,7 @@ from vqexp.reports.analysis.judge import Judgement, judge
 from vqexp.reports.analysis.notes import notes
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.reasons import reason
+from vqexp.reports.analysis.unmeasured import lacking
 from vqexp.reports.render.figures import draw_figure
 from vqexp.reports.render.waterfall import draw_waterfall
 from vqexp.reports.spec.cell import Cell
@@ -122,15 +123,13 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
     claimed += [(figure.name, figure.source, claim) for figure in figures for claim in figure.claims]
     fragile = brittle(records)
     values = _values([*entries, *of_figures.values()])
-    claims = [
-        Judged(
-            source,
-            replace(judge(claim, name, measured, fragile), reason=reason(claim.reason, values)),
-            judge(claim, name, reported),
-            claim.ours,
-        )
-        for name, source, claim in claimed
-    ]
+    tables = {entry.table.name: entry.table for entry in [*entries, *of_figures.values()]}
+    claims = []
+    for name, source, claim in claimed:
+        judged = judge(claim, name, measured, fragile)
+        known = judged.held is not None
+        why = reason(claim.reason, values) if known else lacking(claim, name, tables, values, index.datasets)
+        claims.append(Judged(source, replace(judged, reason=why), judge(claim, name, reported), claim.ours))
     gaps = waterfalls({entry.table.name: entry.table for entry in entries}, values)
     pictures = {each.name: path for each in gaps if (path := draw_waterfall(each, folder / "figures"))}
     return Material(entries, drawn, claims, gaps, pictures)
