@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vqexp.core.errors import ConfigError, WorkError, check_number, one_line, require
+from vqexp.core.secrets import without_secrets
 
 VALUE = re.compile(r"(cell|place|[a-z_]\w*(\.\w+)+)=.*", re.DOTALL)  # sets a value, and chooses no file
 CHOICE = re.compile(r"\w+=[\w/]+")
@@ -125,7 +126,7 @@ class CheckedSweeper(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(self.config, folder / "multirun.yaml")
+            (folder / "multirun.yaml").write_text(without_secrets(OmegaConf.to_yaml(self.config)))
         except OSError as error:
             raise ConfigError(f"hydra.sweep.dir={folder} cannot be written: {error.strerror}") from None
         if self.max_batch_size is None and isinstance(self.launcher, BasicLauncher):

@@ -54,6 +54,8 @@ def test_a_secret_of_the_environment_reaches_no_record_log_or_message(config, vq
     assert "defense.init is '***'" in err
     settings = ("scale=smoke", "training.epochs=1", "dataset.n=4", "attack=none", "logger=csv")
     run(config(*settings, root=tmp_path / "store"), overrides=[told, f"defense.name={secret}"])
+    told = (*settings, f"dataset.name={secret}", "classifier.width=4,5")
+    assert vqexp("-m", *told, f"store.root={tmp_path}/store")[0] == 0
     written = [path for path in Path(tmp_path).rglob("*") if path.is_file()]
-    assert len(written) > 3
-    assert not [path for path in written if secret.encode() in path.read_bytes()]
+    assert {".csv", ".json", ".yaml", ".safetensors"} <= {path.suffix for path in written}
+    assert not [path for path in written if secret in path.name or secret.encode() in path.read_bytes()]

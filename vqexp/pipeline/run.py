@@ -32,12 +32,12 @@ def run(
     `Unfinished` where a shard has done its share and others have not.
     """
     experiment = prepare(config)
-    logger, settings = experiment.logger, experiment.config
+    logger, settings = experiment.logger, without_secrets(experiment.config)
     name = "-".join(
         settings[part]["_target_"].rsplit(".", 1)[-1] for part in ("defense", "adversary", "attack")
     )
     logger.start(
-        without_secrets(settings),
+        settings,
         group,
         f"{settings['dataset']['name']}-{name}",
         str(local_folder(experiment.store.root)),
