@@ -195,7 +195,7 @@ class RandomView(View):
 
     def _at_once(self, images: Tensor) -> int:
         """How many images' draws fit into the limit, by what autograd keeps for one of them."""
-        if self.whole:
+        if self.whole or len(images) * self.samples == 1:  # there is nothing to split
             return len(images)
         if self._bytes is None:
             self._bytes = kept_for_backward(self.model, images[:1].detach())

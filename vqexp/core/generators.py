@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import torch
@@ -24,4 +25,11 @@ def seed_generators(seed: int) -> None:
     """Start the global generators of torch, numpy and Python from `seed`, in [0, 2^31)."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    # for devices that are not there, torch.manual_seed keeps the whole stack, which takes milliseconds
+    (torch.manual_seed if _accelerated() else torch.default_generator.manual_seed)(seed)
+
+
+@cache
+def _accelerated() -> bool:
+    """Whether torch has another device than the CPU."""
+    return torch.accelerator.is_available()

@@ -42,10 +42,11 @@ def audit(
     model: images (N, C, H, W) in [0, 1] -> logits (N, classes), fixed or random; one that `vqexp.defend` made
     is taken apart again. images, labels: tensors (N, C, H, W) and (N,), or a DataLoader or a torch dataset
     alone. eps: radius of the ball, > 0, in [0, 1] pixels; norm: `linf` or `l2`. defense: a module on images
-    before the model. budget: `quick` (minutes), `standard` (as `scale=cpu`: hours on two cores for a
-    ResNet18) or `full` (as `scale=paper`: for a GPU). seed: of attacks and draws. store: a folder that keeps
-    what was computed, so that the same call goes on where it was; None: until Python ends. settings:
-    overrides as on the command line, such as `table.without=["AutoAttack"]`. told: print a line a row.
+    before the model. budget: `quick` (for a ResNet18 and 64 images under two minutes on two cores),
+    `standard` (as `scale=cpu`: hours) or `full` (as `scale=paper`: for a GPU). seed: of attacks and draws.
+    store: a folder that keeps what was computed, so that the same call goes on where it was; None: until
+    Python ends. settings: overrides as on the command line, such as `table.without=["AutoAttack"]`. told:
+    print a line a row.
 
     The model is copied, and judged in evaluation mode on the device that it is on. Raises `ConfigError` for
     what cannot be audited.

@@ -2,7 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
@@ -31,14 +32,17 @@ class AuditSweep(Sweep):
         self.audit = load_audit({str(name): value for name, value in settings.items()})
         shared = shared_by_cells(overrides)
         self.left_out: dict[str, str] = {}
-        scale, jobs = self.config.scale, {}
-        wanted = scale.audit.get("rows")
+        jobs: dict[str, list[str]] = {}
+        wanted = alternatives(self.config.scale.audit.get("rows"))
         for choices in self.audit.attempts():
             label = choices[0].row
-            if wanted is not None and not any(part in label for part in wanted):
-                self.left_out[label] = f"scale={scale.name} has no time for it"
+            if wanted is not None and not any(part in label for part in chain(*wanted)):
+                self.left_out[label] = f"scale={self.config.scale.name} has no time for it"
             elif job := self._first_sensible(choices, shared):
                 jobs[label] = job
+        for label, other in spared(wanted or (), jobs).items():
+            self.left_out[label] = f"scale={self.config.scale.name} has no time for it beside {other}"
+            del jobs[label]
         if not jobs:
             reasons = "; ".join(f"{label}: {reason}" for label, reason in self.left_out.items())
             raise ConfigError(f"table=audit has no row to run here ({reasons})")
@@ -94,3 +98,18 @@ def command() -> str:
     else:
         words = ["python", program.name] if program.suffix == ".py" else [program.name]
     return shlex.join([*words, *sys.argv[1:]])
+
+
+def alternatives(rows: Iterable[str | Iterable[str]] | None) -> list[list[str]] | None:
+    """A scale's choice of rows, by parts of their labels: of several parts, the first that makes sense."""
+    return None if rows is None else [[each] if isinstance(each, str) else list(each) for each in rows]
+
+
+def spared(wanted: Iterable[Sequence[str]], labels: Collection[str]) -> dict[str, str]:
+    """Labels that a part before theirs makes unnecessary, each with a label of that part."""
+    spared = {}
+    for parts in wanted:
+        found = [[label for label in labels if part in label] for part in parts]
+        first, *others = [each for each in found if each] or [[]]
+        spared |= {label: first[0] for label in chain(*others) if label not in first}
+    return spared
