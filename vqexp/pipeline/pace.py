@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vqexp.adversaries.view import view_of
 from vqexp.attacks.losses import ce
-from vqexp.classifiers import BFloat16
+from vqexp.classifiers import computed
 from vqexp.core.atomic import write_atomically
 from vqexp.core.draws import Draw
 from vqexp.core.errors import WorkError
@@ -125,7 +125,7 @@ class Pace:
         def network() -> nn.Module:
             made = foundation.__dict__.get("network") or freeze(experiment.classifier())
             made = made.to(experiment.device).to(memory_format=torch.channels_last)
-            return freeze(BFloat16(made)) if precision == "bfloat16" else made
+            return freeze(computed(made, precision)) if precision != "float32" else made
 
         def forward(count: int) -> None:
             with torch.no_grad():

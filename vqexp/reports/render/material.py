@@ -127,8 +127,11 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
     claims = []
     for name, source, claim in claimed:
         judged = judge(claim, name, measured, fragile)
-        known = judged.held is not None
-        why = reason(claim.reason, values) if known else lacking(claim, name, tables, values, index.datasets)
+        why = (
+            reason(claim.reason, values)
+            if judged.held is not None
+            else lacking(claim, name, tables, values, index.datasets)
+        )
         claims.append(Judged(source, replace(judged, reason=why), judge(claim, name, reported), claim.ours))
     gaps = waterfalls({entry.table.name: entry.table for entry in entries}, values)
     pictures = {each.name: path for each in gaps if (path := draw_waterfall(each, folder / "figures"))}

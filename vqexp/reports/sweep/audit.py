@@ -107,7 +107,7 @@ def alternatives(rows: Iterable[str | Iterable[str]] | None) -> list[list[str]] 
 
 def spared(wanted: Iterable[Sequence[str]], labels: Collection[str]) -> dict[str, str]:
     """Labels that a part before theirs makes unnecessary, each with a label of that part."""
-    spared = {}
+    spared: dict[str, str] = {}
     for parts in wanted:
         found = [[label for label in labels if part in label] for part in parts]
         first, *others = [each for each in found if each] or [[]]
