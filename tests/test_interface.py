@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -156,6 +157,8 @@ def test_images_and_labels_come_as_tensors_or_batches(digits):
         ({"images": torch.rand(4, 1, 8, 8) * 255}, "they must be a float tensor"),
         ({"labels": torch.tensor([0, 1, 2, 10])}, r"labels are in 0\.\.10; they must be .* in 0\.\.9"),
         ({"labels": None}, "labels are missing"),
+        ({"labels": [0, 1]}, "labels are of type list; they must be an int64 tensor"),
+        ({"images": np.zeros((2, 1, 8, 8))}, "of type ndarray; beside labels they must be a tensor"),
         ({"eps": 8}, "eps is 8; it must be a number > 0 and <= 1"),
         ({"norm": "l1"}, "norm is 'l1'; it must be one of linf, l2"),
         ({"budget": "huge"}, "budget is 'huge'; it must be one of quick, standard, full"),

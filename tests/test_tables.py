@@ -282,6 +282,26 @@ def test_a_table_takes_no_sweep(vqexp):
     assert err == "vqexp: defense.k=4,8 is a sweep; every cell of a table or figure takes one value of it\n"
 
 
+@pytest.mark.parametrize(
+    ("table", "choice"),
+    [
+        ("table=vq_table2", "defense=prd"),
+        ("figure=vq_figure4", "attack=pgd"),
+        ("table=audit", "adversary=eot"),
+        ("table=calibration", "defense=prd"),
+    ],
+)
+def test_a_choice_that_would_make_labels_untrue_is_refused(vqexp, table, choice):
+    status, _, err = vqexp("-m", table, choice, "scale=smoke")
+    assert status == 2
+    assert err.startswith(f"vqexp: {choice.partition('=')[0]} is what tells rows or columns apart (")
+
+
+def test_a_choice_that_is_the_only_row_s_own_is_taken(vqexp):
+    only = ("table.only_rows=[pRD]", "dry_run=true", "scale=smoke")
+    assert vqexp("-m", "table=vq_table1", "defense=prd", *only)[0] == 0
+
+
 def test_one_table_or_figure_at_a_time_and_dry_run_is_a_flag(vqexp):
     status, _, err = vqexp("-m", "table=vq_table1", "figure=vq_figure4")
     assert (status, err) == (

@@ -118,7 +118,8 @@ def gathered(images: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
     if not isinstance(images, Tensor):
         kind = f"images are of type {type(images).__name__}"
         require(isinstance(images, Iterable), f"{kind}; they must be a tensor, a DataLoader or a dataset")
-        require(labels is None, f"{kind}, which gives labels itself; leave labels out")
+        told = f"{kind}; beside labels they must be a tensor: leave labels out where the images give them"
+        require(labels is None, told)
         batches, size = [], 0
         for batch in images:
             pair = isinstance(batch, tuple | list) and len(batch) == 2
@@ -130,7 +131,8 @@ def gathered(images: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
             require(size <= MOST_BYTES, "the images take more than 4 GiB; give a sample of them")
         require(batches, "there are no images")
         images, labels = (torch.cat([batch[place] for batch in batches]) for place in (0, 1))
-    require(isinstance(labels, Tensor), "labels are missing; they must be an int64 tensor (N,)")
+    found = "missing" if labels is None else f"of type {type(labels).__name__}"
+    require(isinstance(labels, Tensor), f"labels are {found}; they must be an int64 tensor (N,)")
     assert labels is not None
     check_images(images)
     check_labels(labels, len(images))

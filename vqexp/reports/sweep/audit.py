@@ -19,7 +19,7 @@ from vqexp.core.store import Store
 from vqexp.pipeline import prepare, read
 from vqexp.reports.render.audit_page import audit_page
 from vqexp.reports.spec.cell import Cell
-from vqexp.reports.sweep.base import Sweep, shared_by_cells
+from vqexp.reports.sweep.base import Sweep, check_labels_stay_true, shared_by_cells
 
 
 class AuditSweep(Sweep):
@@ -31,10 +31,12 @@ class AuditSweep(Sweep):
         assert isinstance(settings, dict)
         self.audit = load_audit({str(name): value for name, value in settings.items()})
         shared = shared_by_cells(overrides)
+        attempts = self.audit.attempts()
+        check_labels_stay_true(overrides, [cell.settings for choices in attempts for cell in choices])
         self.left_out: dict[str, str] = {}
         jobs: dict[str, list[str]] = {}
         wanted = alternatives(self.config.scale.audit.get("rows"))
-        for choices in self.audit.attempts():
+        for choices in attempts:
             label = choices[0].row
             if wanted is not None and not any(part in label for part in chain(*wanted)):
                 self.left_out[label] = f"scale={self.config.scale.name} has no time for it"

@@ -1,9 +1,10 @@
 """What a sweep is to its sweeper: the runs, a check before the first, and what is shown at the end."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -62,6 +63,23 @@ class Sweep(ABC):
     def cache(self) -> Cache:
         """The records that exist."""
         return Cache(self.config.store.root)
+
+
+def check_labels_stay_true(overrides: Sequence[Override], cells: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `ConfigError` for a choice, or a setting of the defense, in which the cells differ.
+
+    All would run with one value under labels that name others. cells: the settings of each. A classifier is
+    not for cells with an f of their own, so it may be chosen.
+    """
+    for override in overrides:
+        name = override.key_or_group
+        tells_apart = name != "classifier" and ("." not in name or name.startswith("defense."))
+        values = dict.fromkeys(str(cell.get(name, "by default")) for cell in cells) if tells_apart else {}
+        require(
+            len(values) < 2,
+            f"{name} is what tells rows or columns apart ({', '.join(values)}): leave it out, and choose by "
+            "only_rows or only_columns",
+        )
 
 
 def by_seed(overrides: Sequence[Override]) -> list[list[str]]:

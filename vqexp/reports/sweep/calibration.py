@@ -15,9 +15,10 @@ from vqexp.core.keys import key_of
 from vqexp.core.places import place
 from vqexp.reports.render.calibration import calibration_page, keep
 from vqexp.reports.spec.choices import read_settings
+from vqexp.reports.spec.settings import from_overrides
 from vqexp.reports.spec.table import AUDIT
 from vqexp.reports.sweep.audit import AuditSweep, command
-from vqexp.reports.sweep.base import Sweep, shared_by_cells
+from vqexp.reports.sweep.base import Sweep, check_labels_stay_true, shared_by_cells
 from vqexp.reports.sweep.composer import composer
 
 
@@ -33,8 +34,10 @@ class CalibrationSweep(Sweep):
         assert isinstance(settings, dict)
         self.table = load_calibration({str(name): value for name, value in settings.items()})
         shared, missing = shared_by_cells(overrides), ""
+        subjects = self.table.subjects()
+        check_labels_stay_true(overrides, [from_overrides(subject.overrides) for subject in subjects])
         self.audits = []
-        for subject in self.table.subjects():
+        for subject in subjects:
             try:
                 self.audits.append((subject, self._audit([*subject.overrides, *shared])))
             except MissingError as error:

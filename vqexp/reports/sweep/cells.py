@@ -11,10 +11,11 @@ from vqexp.core.config import resolved
 from vqexp.core.errors import ConfigError, MissingError
 from vqexp.pipeline import prepare
 from vqexp.reports.render.terminal import print_preview
-from vqexp.reports.sweep.base import Sweep, by_seed
+from vqexp.reports.sweep.base import Sweep, by_seed, check_labels_stay_true
 from vqexp.reports.sweep.end import finish
 from vqexp.reports.sweep.forecast import foretold
 from vqexp.reports.sweep.plan import Plan, chosen, make_plan
+from vqexp.reports.sweep.smoke import smoke
 
 
 class CellSweep(Sweep):
@@ -31,6 +32,8 @@ class CellSweep(Sweep):
         assert isinstance(settings, dict)
         self.tables, self.figure = chosen({str(name): value for name, value in settings.items()}, kind)
         self.smoke = self.config.scale.name == "smoke"
+        cells = [cell.settings for table in self.tables for cell in table.cells()]
+        check_labels_stay_true(overrides, list(map(smoke, cells)) if self.smoke else cells)
         plans = [make_plan(self.tables, shared, smoke_test=self.smoke) for shared in by_seed(overrides)]
         self.plan = Plan.of(plans)
         return self.plan.jobs
