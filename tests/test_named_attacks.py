@@ -81,6 +81,22 @@ def test_nearest_points_are_projected(digits, digit_classifier):
             r"attack\.settings has no eps; torchattacks\.BIM takes alpha, steps",
         ),
         (
+            lambda: TorchAttacks(name="BIM", eps=0.1, settings={"steps": "x"}),
+            r"attack\.settings\.steps is 'x'; it must be a number >= 0",
+        ),
+        (
+            lambda: TorchAttacks(name="PGD", eps=0.1, settings={"random_start": 3}),
+            r"attack\.settings\.random_start is 3; it must be true or false",
+        ),
+        (
+            lambda: Foolbox(name="LinfPGD", eps=0.1, settings={"steps": -3}),
+            r"attack\.settings\.steps is -3; it must be a number >= 0",
+        ),
+        (
+            lambda: Foolbox(name="LinfPGD", eps=0.1, settings={"rel_stepsize": float("nan")}),
+            r"attack\.settings\.rel_stepsize is nan",
+        ),
+        (
             lambda: Foolbox(name="LinfPGD", eps=0.1, settings={"lr": 3}),
             r"attack\.settings has no lr; foolbox\.LinfPGD takes rel_stepsize, abs_stepsize, steps",
         ),

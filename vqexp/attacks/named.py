@@ -17,6 +17,7 @@ from vqexp.core.errors import (
     MissingError,
     SenselessError,
     WorkError,
+    check_number,
     one_line,
     one_of,
     require,
@@ -46,9 +47,10 @@ class Named(Attack):
         one_of("attack.name", name, sorted(classes))
         self.name, self.kind, self.settings = name, classes[name], dict(settings or {})
         self.needs_gradient = not name.endswith(self.WITHOUT_GRADIENT)
+        parameters = inspect.signature(self.kind).parameters
         self.takes = [
             parameter.name
-            for parameter in inspect.signature(self.kind).parameters.values()
+            for parameter in parameters.values()
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         ]
         own = [setting for setting in self.takes if setting not in self.OURS]
@@ -57,6 +59,8 @@ class Named(Attack):
             not unknown,
             f"attack.settings has no {unknown}; {self.LIBRARY}.{name} takes {', '.join(own) or 'none'}",
         )
+        for setting, value in self.settings.items():
+            _check_like_default(f"attack.settings.{setting}", value, parameters[setting].default)
         norms = self.norms(self._built())
         if norms and self.norm not in norms:
             raise SenselessError(
@@ -121,6 +125,15 @@ class Named(Attack):
             f"{self.LIBRARY}.{self.name}, {self.norm}, eps {self.eps:.6g}, {self.settings or 'its defaults'}"
         )
         return Adversarial(project(points.to(images), images, self.eps, self.norm), facts={"log": log})
+
+
+def _check_like_default(name: str, value: Any, default: Any) -> None:
+    """Raise `ConfigError` unless the value is what its default is: a flag, a text, or a number (and >= 0)."""
+    if isinstance(default, bool | str):
+        kind = {bool: "true or false", str: "a text"}[type(default)]
+        require(isinstance(value, type(default)), f"{name} is {value!r}; it must be {kind}")
+    elif isinstance(default, int | float):
+        check_number(name, value, low=0 if default >= 0 else None)
 
 
 class InBox(Watched):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
+from vqexp.core.errors import require
 from vqexp.core.places import place
 from vqexp.pipeline.shard import Shard
 
@@ -12,7 +13,7 @@ from vqexp.pipeline.shard import Shard
 def without_shards(overrides: Sequence[Override]) -> tuple[list[Override], list[str]]:
     """The overrides but those of `shard`, and the shards that they name, such as `2/4`; none: no split.
 
-    Raises `ConfigError` for what is no shard.
+    Raises `ConfigError` for what is no shard, and for shards of several splits.
     """
     others = [each for each in overrides if each.key_or_group != "shard"]
     shards: list[str] = []
@@ -20,8 +21,10 @@ def without_shards(overrides: Sequence[Override]) -> tuple[list[Override], list[
         if override.key_or_group == "shard":
             found = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
             shards = [str(value) for value in found if value is not None]
-    for text in shards:
-        Shard.of(text)
+    parts = {shard.count for text in shards if (shard := Shard.of(text))}
+    require(
+        len(parts) < 2, f"shard={','.join(shards)} mixes splits; all must be of the same number of shards"
+    )
     return others, shards
 
 
