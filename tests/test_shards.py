@@ -101,7 +101,7 @@ def test_a_bad_shard_is_one_line(vqexp, tmp_path, told):
 
 def test_shards_of_several_splits_are_refused(vqexp):
     _, _, err = vqexp("-m", "shard=1/2,3/3", "scale=smoke")
-    assert err == "vqexp: shard=1/2,3/3 mixes splits; all must be of the same number of shards\n"
+    assert err == "vqexp: shard=1/2,3/3 mixes splits; all must have one number of shards\n"
 
 
 def test_a_sweep_over_shards_ends_with_every_record(vqexp, tmp_path):
