@@ -6,6 +6,7 @@ from vqexp.core.plot import COLORS, shades
 from vqexp.reports.analysis.borrowed import borrowed_points, reported_cells
 from vqexp.reports.analysis.names import column_title, paper_of
 from vqexp.reports.analysis.points import Point
+from vqexp.reports.render import plot
 from vqexp.reports.render.colors import NONE, color_of, series_colors
 from vqexp.reports.render.plot import MOST, panel_groups
 from vqexp.reports.spec.figure import all_figures
@@ -95,3 +96,15 @@ def test_names_for_readers(key, title):
 def test_the_paper_of_a_source():
     sources = ("journal Table 2", "Ma et al. 2023, Table 1", "Li et al. 2019, section 6.1 (100 draws)")
     assert [paper_of(source) for source in sources] == ["journal", "Ma et al. 2023", "Li et al. 2019"]
+
+
+def test_labels_of_neighbors_do_not_overlap(monkeypatch, tmp_path):
+    """A long label below a panel is broken into lines."""
+    figure, canvases = FIGURES["ctrw_figure3a"], []
+    monkeypatch.setattr(plot, "save", lambda canvas, stem: canvases.append(canvas) or [])
+    shown = [point("CTRW", figure.shows[0], panel) for panel in ("one", "two")]
+    plot.plot(figure, shown, tmp_path)
+    canvases[0].draw_without_rendering()
+    left, right = (axis.xaxis.label.get_window_extent() for axis in canvases[0].axes)
+    assert "\n" in canvases[0].axes[0].get_xlabel()
+    assert left.x1 < right.x0

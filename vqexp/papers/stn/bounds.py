@@ -25,8 +25,9 @@ def draw_bounds(stem: Path, points: int = 121) -> list[Path]:
         radii = np.where(valid, kind().radius(p1.ravel(), p2.ravel(), 1.0).reshape(p1.shape), np.nan)
         radii[~np.isfinite(radii)] = np.nan
         lines = plane.contour(p1, p2, radii, LEVELS, colors=color, linestyles=line)
-        plane.clabel(lines, fmt="%g")
-        plane.plot([], [], color=color, linestyle=line, label=kind.__name__)
+        for number in plane.clabel(lines, fmt="%g", inline=False):
+            number.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+        plane.plot([], [], color=color, linestyle=line, label=_name(kind))
     plane.set(
         xlabel="p(1), the largest probability",
         ylabel="p(2), the second largest",
@@ -40,7 +41,7 @@ def draw_bounds(stem: Path, points: int = 121) -> list[Path]:
         (PixelDP(), PIXELDP, "--"),
     ):
         radii = certificate.radius(along, 1 - along, 1.0)
-        cuts.plot(along, radii, line, color=color, label=type(certificate).__name__)
+        cuts.plot(along, radii, line, color=color, label=_name(type(certificate)))
     cuts.set(
         xlabel="p(1), with p(2) = 1 - p(1)",
         ylabel="l2 radius / sigma",
@@ -49,3 +50,7 @@ def draw_bounds(stem: Path, points: int = 121) -> list[Path]:
     cuts.legend()
     cuts.grid(alpha=0.3)
     return save(canvas, stem)
+
+
+def _name(kind: type) -> str:
+    return {"Renyi": "Rényi"}.get(kind.__name__, kind.__name__)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib import pyplot as plt
@@ -23,6 +24,7 @@ MOST = 6  # lines of a panel
 CROWDED = 0.09  # of the axis: ticks at the measured values themselves, unless some are closer
 APART = 0.012  # of the axis: how far series stand apart, so that their error bars can be told apart
 SIZE = (3.4, 2.7)  # inches, of a panel
+WIDE = 46  # letters that fit below a panel
 ACROSS = 2  # panels
 WARNING = "#d55e00"
 
@@ -189,7 +191,7 @@ def plot_lines(
             "linewidth": 1.1,
         }
         axis.plot([float(p.x or 0) for p in line], values, linestyle=":", **hollow)
-    axis.set(xlabel=figure.x_label_of(panel), ylabel=figure.y_label)
+    axis.set(xlabel=fill(figure.x_label_of(panel), WIDE), ylabel=figure.y_label)
     axis.set(xscale=figure.x_scale, yscale=figure.scale)
     if figure.y_label.endswith("(%)"):
         axis.set_ylim(-3, 103)
