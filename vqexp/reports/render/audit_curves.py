@@ -11,6 +11,7 @@ from vqexp.core.plot import MARKERS, save
 from vqexp.core.text import defense_name
 from vqexp.reports.render.colors import color_of
 
+ACROSS = 2  # panels
 TITLES = {"eps": "eps (pixels in [0, 1])", "samples": "draws a gradient (EOT)"}
 
 
@@ -20,11 +21,14 @@ def draw_curves(result: AuditResult, path: Path) -> list[Path]:
     curves = {setting: points for setting, points in curves.items() if len(points) > 1}
     if not curves:
         return []
+    across, down = min(len(curves), ACROSS), -(-len(curves) // ACROSS)
     canvas, axes = plt.subplots(
-        1, len(curves), figsize=(3.2 * len(curves), 3), squeeze=False, sharey=True, layout="constrained"
+        down, across, figsize=(3.4 * across, 2.7 * down), squeeze=False, sharey=True, layout="constrained"
     )
+    for axis in axes.flat[len(curves) :]:
+        axis.axis("off")
     color = color_of(defense_name(result.config["defense"]))
-    for axis, (setting, points), marker in zip(axes[0], curves.items(), MARKERS, strict=False):
+    for axis, (setting, points), marker in zip(axes.flat, curves.items(), MARKERS, strict=False):
         estimates = [proportion(member.outcomes) for _, member in points]
         values = [100 * estimate.mean for estimate in estimates]
         low = [100 * (estimate.mean - estimate.ci95[0]) for estimate in estimates]
@@ -47,5 +51,6 @@ def draw_curves(result: AuditResult, path: Path) -> list[Path]:
                 [value for value, _ in points], [f"{value:g}" for value, _ in points], minor=False
             )
             axis.minorticks_off()
-    axes[0][0].set_ylabel(f"robust accuracy (%), n {estimates[0].n}")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f"robust accuracy (%), n {estimates[0].n}")
     return save(canvas, path)

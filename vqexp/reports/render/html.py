@@ -110,7 +110,8 @@ def _audit(name: str, audit: AuditPage, folder: Path) -> dict[str, Any]:
     body = MARKDOWN.render(audit.text.split("\n", 1)[1])
     picture = folder / f"{name}.png"
     if picture.exists():
-        body = body.replace(f'src="{picture.name}"', f'src="{_embedded(picture)}"')
+        size = f'style="--inches:{_inches(picture):.2f}"'
+        body = body.replace(f'src="{picture.name}"', f'{size} src="{_embedded(picture)}"')
     return {"name": name, "page": body, **audit.head}
 
 
@@ -196,7 +197,7 @@ def _figure(drawn: Drawn) -> dict[str, Any]:
         "short": figure.source,
         "options": told,
         "image": _embedded(png) if png else "",
-        "inches": _pixels(png) / DPI if png else 0,
+        "inches": _inches(png) if png else 0,
         "grids": [_grid(figure.table, grid, records, told) for grid in grids(figure.table)]
         if figure.table
         else [],
@@ -230,10 +231,10 @@ def _number(cell: Cell | None, records: Mapping[Place, Record]) -> dict[str, str
     return _measured(cell, record.metrics[cell.metric])
 
 
-def _pixels(picture: Path) -> int:
-    """Returns the width of a picture."""
+def _inches(picture: Path) -> float:
+    """Returns the width of a picture, by which its text is as large on the page as that of others."""
     with Image.open(picture) as image:
-        return image.width
+        return image.width / float(image.info.get("dpi", (DPI,))[0])
 
 
 def _embedded(picture: Path) -> str:
