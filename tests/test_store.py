@@ -35,6 +35,18 @@ def test_round_trip(tmp_path):
     assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key.safetensors"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="shows what is mapped on Linux alone")
+def test_a_small_tensor_that_is_kept_does_not_keep_its_whole_file_in_memory(tmp_path):
+    store = Store(tmp_path)
+    large = Artifact({"images": torch.zeros(2**18), "perturbed": torch.ones(4)})
+    store.fetch(Job("kind", "key", lambda: large))
+    found = store.load("kind", "key")
+    assert found is not None
+    del found.tensors["images"]
+    assert str(store.path("kind", "key")) not in Path("/proc/self/maps").read_text()
+    assert float(found.tensors["perturbed"].sum()) == 4
+
+
 def test_a_finished_artifact_is_not_computed_again(tmp_path):
     store, calls = Store(tmp_path), []
     for _ in range(3):

@@ -93,7 +93,8 @@ class Store:
             pass
         try:
             with local_copy(path) as copy, safe_open(copy, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+                # copies: a tensor of the file would keep all of it mapped into memory
+                tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
                 metadata = file.metadata() or {}
             if metadata.get("checksum") == _checksum(kind, key, tensors, metadata.get("facts", "")):
                 return Artifact(tensors, json.loads(metadata["facts"]))
