@@ -6,8 +6,8 @@ r"""f in other precisions, memory formats and compiled: how fast, and whether re
 
 f is a ResNet18 for CIFAR-10, whose images lie under VQEXP_DATA. Each way of computing it is compared with the
 first, float32: its labels of clean images, and what PGD finds through it, judged in float32 as in every run,
-and by itself. Then all take turns, and the least time of each counts: of the wall on a GPU, of this process
-on a CPU.
+and by itself. Then all take turns, and the least time of each counts: of the wall on a GPU, of the process on
+a CPU.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Check, tune and time the quantizers on this machine's GPU, in less than five minutes.
+"""Check, tune and time the quantizers on this machine's GPU, then f and EOT, in less than five minutes.
 
 python scripts/check_gpu.py
 
@@ -15,16 +15,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.datasets import load_sample_images
-from torch import Tensor
-from torch.nn.functional import pad
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, pad
 
-from vqexp.classifiers.resnet import resnet18
+from vqexp.adversaries import WhiteBox
+from vqexp.attacks.losses import ce
+from vqexp.classifiers import PRECISIONS, computed, resnet18
 from vqexp.core import philox
 from vqexp.core.draws import Draw, Streams
 from vqexp.defenses import PRD, RandDisc, SwRD, VectorQuantizer
@@ -229,6 +232,47 @@ def comparisons() -> Iterator[tuple[str, float]]:
     yield "its share of ResNet18's time (goal 0.1)", forward / whole
 
 
+def network(device: torch.device) -> nn.Module:
+    """A ResNet18 for CIFAR-10's shape, frozen and not trained, as a run has it."""
+    torch.manual_seed(0)
+    f = resnet18((3, 32, 32), 10).eval().requires_grad_(False)
+    return f.to(device).to(memory_format=torch.channels_last)
+
+
+def precisions(images: Tensor, compiled: bool = True) -> Iterator[tuple[str, float]]:
+    """Gradients a second by how f is computed, and the median cosine with those of float32 without TF32."""
+    f, labels = network(images.device), torch.zeros(len(images), dtype=torch.int64, device=images.device)
+
+    def gradient(classifier: nn.Module) -> Tensor:
+        points = images.detach().requires_grad_()
+        return torch.autograd.grad(ce(classifier(points), labels).sum(), points)[0]
+
+    torch.backends.cudnn.allow_tf32, before = False, torch.backends.cudnn.allow_tf32
+    yield "float32 without TF32", len(images) / seconds(lambda: gradient(f))
+    exact = gradient(f).flatten(1)
+    torch.backends.cudnn.allow_tf32 = before
+    for precision, compile_it in product(PRECISIONS, (False, True) if compiled else (False,)):
+        if time.perf_counter() - START > LIMIT * 0.8:
+            break
+        classifier, start = computed(f, precision, compile_it), time.perf_counter()
+        found = gradient(classifier).flatten(1)
+        name = f"{precision}{', compiled' if compile_it else ''}"
+        if compile_it:
+            yield f"{name}: seconds until the first gradient", time.perf_counter() - start
+        yield name, len(images) / seconds(lambda classifier=classifier: gradient(classifier))
+        yield f"{name}: cosine", cosine_similarity(exact, found).median().item()
+
+
+def draws(images: Tensor, count: int = 20) -> Iterator[tuple[str, float]]:
+    """EOT's gradients a second, of one draw each, by how many MiB of draws go at once."""
+    f, labels = network(images.device), torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    for limit in (1024, 4096, 16384):
+        view = WhiteBox(gradient="ste", samples=count, memory_limit=limit).view(f, swrd())
+        view.start(0)
+        took = seconds(lambda view=view: view.gradient(images, labels, ce))
+        yield f"memory_limit {limit}", count * len(images) / took
+
+
 def main() -> int:
     if not torch.cuda.is_available():
         print("there is no CUDA device", file=sys.stderr)
@@ -243,7 +287,9 @@ def main() -> int:
         "stages": stages,
         "comparisons": comparisons,
         "rates": rates,
+        "gradients of EOT a second": lambda: draws(tiles(32, 100)),
         "tuning at 224 px": lambda: tuned(224, 64, swrd(s=2, k=30), {}),
+        "gradients of f a second": lambda: precisions(tiles(32, 500)),
     }
     for name, section in sections.items():
         print(f"\n{name} ({time.perf_counter() - START:.0f} s)", flush=True)
