@@ -5,8 +5,8 @@
 
 All quantizers of the table, without attack and against PGD that ignores them, on a few of CIFAR-10's test
 images (`VQEXP_DATA`), with the real network and attack. f is trained beforehand, on 128 images, which changes
-no other time. Each process has one thread. One process and two take turns, each time on a fresh store; a ratio
-of 0.5 is the least that two can reach, and starting a process takes a few seconds that they do not share.
+no other time. Each process has one thread. One process and two take turns, each time on a fresh store; a
+ratio of 0.5 is the least that two can reach, and starting a process takes seconds that they do not share.
 """
 
 import argparse
