@@ -58,10 +58,6 @@ def check_compiles(device: torch.device) -> None:
     """Compiles a trifle for `device`; raises `ConfigError` if that fails, as without a C++ compiler."""
     try:
         torch.compile(lambda images: (images + 1).sin())(torch.zeros(8, device=device))
-    except (
-        Exception
-    ) as error:  # whatever torch raises where a compiler, Triton or Python's headers are missing
-        reason = str(error).strip().split("\n")[0]
-        raise ConfigError(
-            f"compile=true fails here: {reason or type(error).__name__}; set compile=false"
-        ) from error
+    except Exception as error:  # whatever torch raises without a compiler, Triton or Python's headers
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ConfigError(f"compile=true fails here: {reason}; set compile=false") from error
