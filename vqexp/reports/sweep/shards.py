@@ -22,9 +22,7 @@ def without_shards(overrides: Sequence[Override]) -> tuple[list[Override], list[
             found = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
             shards = [str(value) for value in found if value is not None]
     parts = {shard.count for text in shards if (shard := Shard.of(text))}
-    require(
-        len(parts) < 2, f"shard={','.join(shards)} mixes splits; all must be of the same number of shards"
-    )
+    require(len(parts) < 2, f"shard={','.join(shards)} mixes splits; all must have one number of shards")
     return others, shards
 
 
