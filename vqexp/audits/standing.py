@@ -8,7 +8,7 @@ from vqexp.audits.verdict import Standing, attacker, verdict_of
 from vqexp.core.estimate import proportion
 from vqexp.core.text import defense_name, interval, percent, settings_of, size_of
 from vqexp.metrics import Member, worst_case
-from vqexp.pipeline.outcomes import Outcomes
+from vqexp.pipeline.outcomes import MOST_RUNS, Outcomes, ids_of, order_of, written_outcomes
 from vqexp.reports.spec.reported import least_reported
 
 
@@ -66,7 +66,20 @@ def headline(result: AuditResult) -> dict[str, str]:
         "every": percent(estimates["all"]) if estimates else "",
         "checks": f"{held} of {len(result.checks)}",
         "n": str(found.n or ""),
+        "outcomes": _written(result),
     }
+
+
+def _written(result: AuditResult) -> str:
+    """How each image fared in the worst case, as one word; an empty text if that is not known."""
+    if result.worst is None:
+        return ""
+    worst, dataset = result.worst.member, result.config["dataset"]
+    runs = len(worst.outcomes)
+    if runs > MOST_RUNS:
+        return ""
+    ids = ids_of(dataset, worst.ids.tolist())
+    return written_outcomes(ids, order_of(dataset), worst.outcomes.sum(0).numpy(), runs)
 
 
 def radius_of(preset: Mapping[str, Any]) -> str:

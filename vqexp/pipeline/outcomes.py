@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,7 @@ def with_outcomes(record: Record, store: Store) -> Record:
     for metric, kind in COUNTED.items():
         runs = int(counts.get(f"{kind}_report_runs", 0))
         if metric in record.metrics and 0 < runs <= MOST_RUNS:
-            ids = key_of(record.config["dataset"]["name"], counts["ids"].tolist())
+            ids = ids_of(record.config["dataset"], counts["ids"].tolist())
             found[metric] = packed(ids, counts[f"{kind}_report_correct"].numpy(), runs)
     return record.model_copy(update={"outcomes": found}) if found else record
 
@@ -76,9 +77,30 @@ def outcomes_of(record: Record, metric: str) -> Outcomes | None:
     kept = record.outcomes.get(metric)
     if kept is None:
         return None
-    dataset = record.config["dataset"]
-    order = key_of({name: value for name, value in dataset.items() if name not in COUNT_OR_PLACE})
-    return Outcomes(kept.ids, unpacked(kept) / kept.runs, order=order)
+    return Outcomes(kept.ids, unpacked(kept) / kept.runs, order=order_of(record.config["dataset"]))
+
+
+def order_of(dataset: Mapping[str, Any]) -> str:
+    """A hash of the order in which images are taken from a dataset with these settings."""
+    return key_of({name: value for name, value in dataset.items() if name not in COUNT_OR_PLACE})
+
+
+def ids_of(dataset: Mapping[str, Any], ids: Sequence[int]) -> str:
+    """A hash of which images of the dataset these are."""
+    return key_of(dataset["name"], list(ids))
+
+
+def written_outcomes(ids: str, order: str, right: NDArray[Any], runs: int) -> str:
+    """How often each image was right, (n,), as one word; `read_outcomes` reads it."""
+    kept = packed(ids, right, runs)
+    return f"{ids}:{order}:{runs}:{kept.right}"
+
+
+def read_outcomes(text: str) -> Outcomes:
+    """The outcomes that `written_outcomes` wrote."""
+    ids, order, runs, right = text.split(":")
+    kept = Right(ids=ids, right=right, runs=int(runs))
+    return Outcomes(ids, unpacked(kept) / kept.runs, order=order)
 
 
 def packed(ids: str, right: NDArray[Any], runs: int) -> Right:

@@ -164,8 +164,8 @@ def audits_text(audits: Mapping[str, AuditPage]) -> str:
     text = io.StringIO()
     lines = [{"name": name, "rows": audit.rows, **audit.head} for name, audit in audits.items()]
     first = ("name", "verdict", "rows", "of")
-    others = [name for name in lines[0] if name not in first]
-    writer = csv.DictWriter(text, fieldnames=[*first, *others, SEAL], lineterminator="\n")
+    others = [name for name in dict.fromkeys(name for line in lines for name in line) if name not in first]
+    writer = csv.DictWriter(text, [*first, *others, SEAL], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({**line, SEAL: key_of(_as_read(line, [*first, *others]))} for line in lines)
     return text.getvalue()

@@ -5,6 +5,8 @@ from functools import cache
 from typing import Any
 
 from vqexp.core.config import CONF
+from vqexp.pipeline.outcomes import read_outcomes
+from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.texts import share_from
 from vqexp.reports.render.kept import AuditPage
 from vqexp.reports.render.lookup import Lookup
@@ -50,23 +52,45 @@ def _line(
 ) -> list[str]:
     base = group["undefended"]
     found = [
-        _text(_measured(cells, each["cells"], name), _measured(cells, base, spec()["baselines"][name]))
+        _gain(cells.point([*each["cells"], name]), cells.point([*base, spec()["baselines"][name]]))
         for name in spec()["columns"].values()
     ]
     reported = _text(_reported(cells, each.get("paper")), _reported(cells, group.get("paper")))
-    heads = [page.head for name, page in audits.items() if each.get("audit") == name.rsplit("-", 1)[0]]
-    worst = share_from(heads[0]["worst"]) if heads and heads[0]["worst"] else None
-    least = _measured(cells, base, spec()["worst"])
-    text = _text(None if worst is None else 100 * worst, least)
-    if text:
-        text += f" {heads[0]['interval']}, n {heads[0]['n']}"
+    pages = [page for name, page in audits.items() if each.get("audit") == name.rsplit("-", 1)[0]]
+    worst = _worst(pages[0].head) if pages else None
+    text = _gain(worst, cells.point([*base, spec()["worst"]]))
+    if worst:
+        text += f", n {worst.n}"
     return [each["label"], reported, *found, text]
+
+
+def _worst(head: Mapping[str, str]) -> Point | None:
+    """Returns an audit's worst case; None if it has none."""
+    share = share_from(head["worst"]) if head["worst"] else None
+    if share is None:
+        return None
+    low, high = (float(end) for end in head["interval"].strip("[]").split(","))
+    outcomes = read_outcomes(head["outcomes"]) if head.get("outcomes") else None
+    return Point("", "", None, "", 100 * share, low, high, int(head["n"]), outcomes)
+
+
+def _gain(ours: Point | None, base: Point | None) -> str:
+    """Returns `48.7 (+13.2 [10.1, 16.3])`: the value, and by how much it is above the other.
+
+    The gain is that on the images of both where it is known how each fared, else the difference of the two.
+    """
+    if ours is None or base is None:
+        return _text(ours and ours.value)
+    low, high = ours.minus(base)
+    apart = ours.outcomes.less(base.outcomes) if ours.outcomes and base.outcomes else None
+    gain = ours.value - base.value if apart is None else 100 * float(apart.shares.mean())
+    return f"{ours.value:.1f} ({gain:+.1f} [{low:.1f}, {high:.1f}])"
 
 
 def _measured(cells: Lookup, where: Where, column: str) -> float | None:
     """Returns the cell's value in percent; None if it is not measured."""
-    estimate = cells.measured([*where, column])
-    return None if estimate is None else estimate.scale * estimate.mean
+    point = cells.point([*where, column])
+    return point and point.value
 
 
 def _reported(cells: Lookup, where: Where | None) -> float | None:
