@@ -4,12 +4,17 @@ import re
 import runpy
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import vqexp as package
+
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 COMMAND = re.compile(r"^vqexp (.*)$", re.MULTILINE)
+# of an audit, the rows that its verdict needs
+ROWS = ['scale.audit.rows=["no attack","PGD that ignores","PGD, margin"]']
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +24,7 @@ def there(monkeypatch, tmp_path):
         (tmp_path / path.name).write_text(path.read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(package, "audit", partial(package.audit, settings=ROWS), raising=False)
     yield
     for path in EXAMPLES:
         sys.modules.pop(path.stem, None)
