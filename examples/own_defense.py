@@ -10,6 +10,8 @@ from torch import Tensor, nn
 class RandomMask(nn.Module):
     """Blanks out a random share of the pixels. Each run seeds torch's generator, image by image."""
 
+    strength = "share"  # optional: the setting along which an audit draws a curve
+
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from itertools import product
 from typing import Any
 
+from vqexp.audits.strength import STRENGTH
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.claims import load_claims
 from vqexp.reports.spec.shape import check_shape
@@ -26,13 +27,16 @@ class Audit(Table):
     """A table whose rows are attacks on one defense, as `conf/table/audit.yaml` describes them.
 
     judged: overrides of all rows but the gradients and the positive control. strong: overrides of rows
-    marked `strong`. curves: setting -> {values, series, overrides}. gradients: rows of `metric=gradients`.
-    surrogate: overrides of the row of kind `transfer`. without: parts of labels that are left out.
+    marked `strong`. curves: setting -> {values, series, overrides}. strength: of the curve by the strength
+    that the defense declares, {multiples, adversaries, overrides, trainings}. gradients: rows of
+    `metric=gradients`. surrogate: overrides of the row of kind `transfer`. without: parts of labels that are
+    left out.
     """
 
     judged: list[str] = field(default_factory=list)
     strong: list[str] = field(default_factory=list)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
+    strength: dict[str, Any] = field(default_factory=dict)
     gradients: list[dict[str, Any]] = field(default_factory=list)
     surrogate: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
@@ -61,11 +65,36 @@ class Audit(Table):
                         "overrides": [*own, "dataset.n=${scale.audit.curves}"],
                     }
                 )
+        rows += self._strengths()
         for row in self.gradients:
             own = ["metric=gradients", "attack=none", "dataset.n=${scale.audit.curves}"]
             label = f"gradients: {row['label']}"
             rows.append({**row, "label": label, "kind": "gradients", "overrides": own})
         return rows
+
+    def _strengths(self) -> list[dict[str, Any]]:
+        """The rows of the curve by strength: each says at which multiple of the audited one."""
+        curve = self.strength
+        return [
+            {
+                "label": f"{STRENGTH} x {multiple:g}{training['label']}",
+                "kind": STRENGTH,
+                "adversaries": curve["adversaries"],
+                "overrides": [
+                    *self.judged,
+                    *curve["overrides"],
+                    *training["overrides"],
+                    "dataset.n=${scale.audit.curves}",
+                ],
+                "multiple": multiple,
+            }
+            for training in curve.get("trainings", ())
+            for multiple in curve["multiples"]
+        ]
+
+    def multiples(self) -> dict[str, float]:
+        """Returns the rows of the curve by strength, by label: at which multiple of the audited one."""
+        return {row["label"]: row["multiple"] for row in self._strengths()}
 
     def attempts(self) -> list[list[Cell]]:
         """Returns the candidate cells of each row that is to be run."""

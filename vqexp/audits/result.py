@@ -9,11 +9,13 @@ from torch import Tensor
 from vqexp.audits.checks import Check, Finding, attack_checks
 from vqexp.audits.members import KINDS, Audit
 from vqexp.audits.sense import senseless
-from vqexp.core.errors import WorkError
+from vqexp.audits.strength import STRENGTH, at_strength
+from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.keys import key_of
 from vqexp.core.store import Store
 from vqexp.metrics import Member, WorstCase, worst_case
 from vqexp.pipeline.record import Record
+from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.fill import by_batch, is_row
 
 
@@ -23,7 +25,7 @@ class AuditResult:
 
     findings: rows by label. counted: labels of the rows that make up the worst case. worst: None if there
     are none. left_out: rows that make no sense for the defense, with the reason. missing: rows that do make
-    sense but have no record.
+    sense but have no record; the curve by strength may have none.
     """
 
     findings: Mapping[str, Finding]
@@ -36,7 +38,8 @@ class AuditResult:
     @property
     def rows(self) -> tuple[int, int]:
         """Returns how many rows have a record, and how many make sense for the defense."""
-        return len(self.findings), len(self.findings) + len(self.missing)
+        found = sum(finding.kind != STRENGTH for finding in self.findings.values())
+        return found, found + len(self.missing)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -68,7 +71,8 @@ def read_audit(
     members = [member for label in counted if (member := findings[label].member)]
     worst = worst_case(members) if members else None
     config = next(iter(records.values())).config
-    known = {*records, *left_out}
+    optional = audit.multiples()  # no verdict waits for the curve by strength
+    known = {*records, *left_out, *optional}
     refused = senseless(audit, config["defense"], config["dataset"]["num_classes"], known) | dict(left_out)
     return AuditResult(
         findings,
@@ -76,7 +80,7 @@ def read_audit(
         worst,
         attack_checks(findings, counted, worst),
         {label: refused[label] for label in kinds if label in refused and label not in records},
-        [label for label in kinds if label not in refused and label not in records],
+        [label for label in kinds if label not in refused and label not in records and label not in optional],
     )
 
 
@@ -100,12 +104,16 @@ def members_of(counts: Mapping[str, Tensor]) -> tuple[Member | None, Member | No
 def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[str, AuditResult]:
     """Returns, by name, the result for each audited combination of dataset, eps, classifier and defense."""
     groups: dict[str, dict[str, Record]] = {}
+    along: dict[str, list[Record]] = {}  # the curve by strength, by label
     choices = {cells[0].row: cells for cells in audit.attempts()}
     for record in records:
         if record.reported is None or record.reported.table != audit.name:
             continue
         label = record.reported.row
         if not any(is_row(cell.settings, record) for cell in choices.get(label, ())):
+            continue
+        if label in audit.multiples():
+            along.setdefault(label, []).append(record)
             continue
         dataset, defense = record.config["dataset"], record.config["defense"]
         about = key_of(
@@ -119,11 +127,40 @@ def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[st
         rows = groups.setdefault(name, {})
         if label not in rows or _weight(record) > _weight(rows[label]):
             rows[label] = record
+    for rows in groups.values():
+        rows |= _along(audit, choices, next(iter(rows.values())).config, along)
     labels = audit.kinds()
     return {
         name: read_audit(audit, {label: rows[label] for label in labels if label in rows}, store, {})
         for name, rows in sorted(groups.items())
     }
+
+
+def _along(
+    audit: Audit,
+    choices: Mapping[str, Sequence[Cell]],
+    config: Mapping[str, Any],
+    records: Mapping[str, Sequence[Record]],
+) -> dict[str, Record]:
+    """Returns, by label, the records of the curve by strength through an audit with this config."""
+    found = {}
+    for label, candidates in records.items():
+        try:
+            at = at_strength(config["defense"], audit.multiples()[label], config["dataset"]["shape"])
+        except ConfigError:  # its package is missing, or it has no such strength
+            continue
+        wanted = {**config, "defense": {**config["defense"], **at}}
+        trained = "training" in choices[label][0].settings
+        same = [each for each in candidates if _about(each.config, trained) == _about(wanted, trained)]
+        if same:
+            found[label] = max(same, key=_weight)
+    return found
+
+
+def _about(config: Mapping[str, Any], trained: bool) -> list[Any]:
+    """What the rows of a curve by strength share; trained: f is trained for each of them."""
+    f = [config["classifier"], *([] if trained else [config["training"]])]
+    return [config["dataset"]["name"], config["preset"]["eps"], config["defense"], *f, *by_batch(config)]
 
 
 def _weight(record: Record) -> tuple[int, str]:

@@ -21,6 +21,7 @@ class Defense(RandomModule):
 
     VERSION = 1  # raised whenever results change
     differentiable: bool = True  # autograd gives a gradient, if only of zero
+    strength: str | None = None  # the setting, and attribute, that says how strong it is
 
     @property
     def name(self) -> str:

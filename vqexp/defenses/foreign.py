@@ -31,6 +31,7 @@ class Foreign(Defense):
         self.known = all(is_known(part) for part in module.modules())
         self.random = getattr(module, "random", is_random(module) or not self.known)
         self.differentiable = getattr(module, "differentiable", True)
+        self.strength = getattr(module, "strength", None)
         self.one_image = not self.known and self.random
 
     @property

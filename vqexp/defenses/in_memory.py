@@ -1,16 +1,30 @@
 """Defenses that are in memory already: a module before the classifier, or the classifier's own randomness."""
 
 import copy
+from typing import Any
 
 from torch import nn
 
+from vqexp.core.components import is_ours, parameters
 from vqexp.core.held import held
 from vqexp.defenses.foreign import ForeignModel, is_known
 
 
-def in_memory(key: str, name: str) -> nn.Module:
-    """A copy of the module kept by `vqexp.core.held` under `key`. name: what it is called."""
-    found: nn.Module = copy.deepcopy(held(key))
+def in_memory(key: str, name: str, **settings: Any) -> nn.Module:
+    """A copy of the module kept by `vqexp.core.held` under `key`. name: what it is called.
+
+    settings: attributes that it is to have, such as its strength. Raises `ConfigError` for values that a
+    defense of the library refuses.
+    """
+    module: nn.Module = held(key)
+    changed = {name: value for name, value in settings.items() if getattr(module, name) != value}
+    kind = type(module)
+    if changed and is_ours(f"{kind.__module__}."):
+        arguments = {name: getattr(module, name) for name in parameters(kind) or ()} | changed
+        return kind(**arguments)
+    found = copy.deepcopy(module)
+    for name, value in changed.items():
+        setattr(found, name, value)
     return found
 
 

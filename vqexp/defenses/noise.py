@@ -21,6 +21,8 @@ class AdditiveNoise(Defense):
     Raises `ConfigError` for values out of range.
     """
 
+    strength = "sigma"
+
     NOISES: ClassVar[tuple[str, ...]] = ("gaussian", "laplace")
     random = has_mean = True
 

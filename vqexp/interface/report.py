@@ -14,6 +14,7 @@ from torch import Tensor
 from vqexp.audits.checks import Check
 from vqexp.audits.result import AuditResult
 from vqexp.audits.standing import headline
+from vqexp.audits.strength import STRENGTH
 from vqexp.audits.tries import Tries, by_tries
 from vqexp.audits.verdict import trust
 from vqexp.core.atomic import write_atomically
@@ -167,7 +168,7 @@ class AuditReport:
         """One screen: the verdict, what was measured, a line an attack, trust, what was left out."""
         lines = [self.head["line"], "", *self.notes, ""]
         for row in self._rows():
-            if row["kind"].startswith("curve"):
+            if row["kind"].startswith(("curve", STRENGTH)):
                 continue
             worst = f"  worst on {row['worst_on']} of {row['n']}" if row["worst_on"] else ""
             accuracy = Estimate(row["accuracy"], 0, row["runs"], row["n"], (row["low"], row["high"]))

@@ -83,6 +83,7 @@ def subject(
             "defense._target_": "vqexp.defenses.in_memory",
             "defense.key": hold(defense),
             "defense.name": name_of(defense),
+            **_strength(defense),
         }
     elif found.random:
         placed = {
@@ -143,6 +144,12 @@ def gathered(images: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
 def temporary_store() -> "tempfile.TemporaryDirectory[str]":
     """A store that is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="vqexp-")
+
+
+def _strength(defense: nn.Module) -> dict[str, Any]:
+    """The setting that the defense declares as its strength, if it has it."""
+    name = getattr(defense, "strength", None)
+    return {f"defense.{name}": getattr(defense, name)} if name and hasattr(defense, name) else {}
 
 
 def _measured(defense: nn.Module, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[nn.Module, str]:

@@ -20,6 +20,7 @@ class RandomCrops(Ensemble):
     """
 
     random = True
+    strength = "share"
 
     def __init__(self, *, count: int, share: float, vote: str = "probabilities", seed: int = 0) -> None:
         super().__init__(vote=vote)

@@ -34,6 +34,8 @@ class KWTA(Defense):
     no `nn.ReLU`.
     """
 
+    strength = "share"
+
     def __init__(self, *, share: float) -> None:
         super().__init__()
         check_number("defense.share", share, above=0, below=1)

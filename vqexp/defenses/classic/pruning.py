@@ -47,6 +47,7 @@ class ActivationPruning(Defense):
     """
 
     random = has_mean = True
+    strength = "share"
 
     def __init__(self, *, share: float, seed: int = 0) -> None:
         super().__init__()

@@ -24,6 +24,7 @@ class ResizePad(Defense):
     """
 
     random = True
+    strength = "low"
 
     def __init__(self, *, low: float, seed: int = 0) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ class JPEG(Defense):
     """
 
     differentiable = False
+    strength = "quality"
 
     def __init__(self, *, quality: int) -> None:
         super().__init__()
@@ -53,6 +54,8 @@ class BitDepth(Defense):
     bits: 1 to 8. Rounding is constant almost everywhere: the true gradient is zero.
     """
 
+    strength = "bits"
+
     def __init__(self, *, bits: int) -> None:
         super().__init__()
         check_number("defense.bits", bits, low=1, high=8, integer=True)
@@ -72,6 +75,8 @@ class Median(Defense):
     edges. Differentiable almost everywhere: the gradient goes to the pixel that is the median. That
     pixel is seldom the window's own: straight-through is a poor stand-in, and the exact gradient breaks it.
     """
+
+    strength = "size"
 
     def __init__(self, *, size: int) -> None:
         super().__init__()

@@ -18,6 +18,8 @@ class Thermometer(Defense):
     Comparisons are constant almost everywhere: the true gradient is zero.
     """
 
+    strength = "levels"
+
     def __init__(self, *, levels: int) -> None:
         super().__init__()
         check_number("defense.levels", levels, low=2, high=255, integer=True)

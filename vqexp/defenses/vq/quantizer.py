@@ -54,6 +54,7 @@ class VectorQuantizer(Defense):
     """
 
     random = True
+    strength = "k"
     assignment = Nearest()
 
     def __init__(

@@ -44,6 +44,8 @@ class RPF(Installed):
     Raises `ConfigError` if f has no convolution, or if no filter is random, or all are.
     """
 
+    strength = "share"
+
     def __init__(self, *, shape: Sequence[int], share: float = 0.75, seed: int = 0) -> None:
         super().__init__(shape=shape, seed=seed)
         check_number("defense.share", share, above=0, below=1)

@@ -9,11 +9,13 @@ from vqexp.audits.checks import SETTINGS, Check, curve, percent_of
 from vqexp.audits.members import Audit
 from vqexp.audits.result import AuditResult
 from vqexp.audits.standing import headline
+from vqexp.audits.strength import STRENGTH
 from vqexp.audits.tries import by_tries, disagreement
 from vqexp.audits.verdict import opening, rules, trust
 from vqexp.core.estimate import proportion
 from vqexp.core.text import interval, literal, percent, size_of
 from vqexp.reports.render.audit_indicators import indicators_table
+from vqexp.reports.render.audit_strength import strength_table
 from vqexp.reports.render.origin import in_low_precision, origin
 from vqexp.reports.spec.settings import from_overrides, to_overrides
 
@@ -59,6 +61,7 @@ def audit_page(
         "",
         *indicators_table(result),
         *_curves(result),
+        *strength_table(result),
         *_tries(result),
         *([f"![robust accuracy along each setting]({picture})", ""] if picture else []),
         *rules(),
@@ -87,7 +90,7 @@ def _members(result: AuditResult) -> list[str]:
     ]
     shares = result.shares()
     for label, finding in result.findings.items():
-        if finding.kind.startswith(("curve", "gradients", "control")):
+        if finding.kind.startswith(("curve", "gradients", "control", STRENGTH)):
             continue
         metrics = finding.record.metrics
         name = "robust" if finding.member else "natural"

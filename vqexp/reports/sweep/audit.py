@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 
 from vqexp.audits.members import load_audit
 from vqexp.audits.result import AuditResult, read_audit
+from vqexp.audits.strength import at_strength
 from vqexp.core.atomic import write_atomically
+from vqexp.core.config import numbers
 from vqexp.core.errors import ConfigError, SenselessError
 from vqexp.core.keys import key_of
 from vqexp.core.places import place
@@ -57,10 +59,8 @@ class AuditSweep(Sweep):
         """The job of the first choice that makes sense; None, and the row is left out, if none does."""
         reasons = []
         for cell in choices:
-            # what the command line says of the accuracies is not for a row of another metric
-            other = "metric" in cell.settings
-            job = cell.overrides() + [text for text in shared if not (other and text.startswith("metric."))]
             try:
+                job = self._job(cell, shared)
                 prepare(self.compose(job), check_store=False)
             except SenselessError as error:
                 reasons.append(str(error))
@@ -68,6 +68,22 @@ class AuditSweep(Sweep):
                 return job
         self.left_out[choices[0].row] = reasons[-1]
         return None
+
+    def _job(self, cell: Cell, shared: Sequence[str]) -> list[str]:
+        """The overrides of a row; raises `SenselessError` if its defense has no such strength."""
+        own = cell.overrides()
+        multiple = self.audit.multiples().get(cell.row)
+        if multiple is None:
+            # what the command line says of the accuracies is not for a row of another metric
+            other = "metric" in cell.settings
+            return own + [text for text in shared if not (other and text.startswith("metric."))]
+        defense = numbers(OmegaConf.to_container(self.config.defense, resolve=True))
+        changed = at_strength(defense, multiple, self.config.dataset.shape)
+        strength = [f"{'' if name in defense else '++'}defense.{name}={v}" for name, v in changed.items()]
+        # the row's own training and strength, not those of the command line
+        replaced = {name for name in cell.settings if name == "training"} | {f"defense.{n}" for n in changed}
+        kept = [text for text in shared if text.lstrip("+").partition("=")[0] not in replaced]
+        return [*own, *kept, *strength]
 
     def check(self) -> None:
         """Done where the jobs were chosen."""
@@ -109,9 +125,9 @@ def alternatives(rows: Iterable[str | Iterable[str]] | None) -> list[list[str]] 
 
 def spared(wanted: Iterable[Sequence[str]], labels: Collection[str]) -> dict[str, str]:
     """Labels that a part before theirs makes unnecessary, each with a label of that part."""
-    spared: dict[str, str] = {}
+    found: dict[str, str] = {}
     for parts in wanted:
-        found = [[label for label in labels if part in label] for part in parts]
-        first, *others = [each for each in found if each] or [[]]
-        spared |= {label: first[0] for label in chain(*others) if label not in first}
-    return spared
+        groups = [[label for label in labels if part in label] for part in parts]
+        first, *others = [group for group in groups if group] or [[]]
+        found |= {label: first[0] for label in chain(*others) if label not in first}
+    return found
