@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from inner import InnerNoise
 from torch import nn
 
-from vqexp.adversaries import Query, Soft, StraightThrough, WhiteBox
+from vqexp.adversaries import Oblivious, Query, Soft, StraightThrough, WhiteBox
 from vqexp.adversaries.soft import SoftQuantizer
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import save_checkpoint
@@ -18,7 +18,7 @@ from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.core.draws import Draw
 from vqexp.core.errors import SenselessError, WorkError
 from vqexp.data import Digits
-from vqexp.defenses import PRD, Defense, RandDisc, SwRD, defend
+from vqexp.defenses import PRD, Defense, NoDefense, RandDisc, SwRD, defend
 from vqexp.pipeline import prepare, read, run
 from vqexp.pipeline.stages import Stages
 from vqexp.reports.spec.compose import composed
@@ -548,3 +548,9 @@ def test_an_estimator_has_no_place_inside_f():
         with pytest.raises(SenselessError, match="choose exact"):
             adversary.check(inside)
     WhiteBox(gradient="exact").check(inside)
+
+
+def test_an_attacker_of_no_defense_is_not_said_to_ignore_it():
+    oblivious = Oblivious(cost="free")
+    assert oblivious.knows(PRD(s=2, k=4, sigma=0, tau=0)) == "this attacker does not know the defense"
+    assert oblivious.knows(NoDefense()) == "there is no defense to know"

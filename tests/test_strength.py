@@ -17,7 +17,7 @@ from vqexp.core.held import hold
 from vqexp.core.store import Store
 from vqexp.defenses import AdditiveNoise, in_memory
 from vqexp.reports.render.audit_curves import draw_curves
-from vqexp.reports.render.audit_page import audit_page
+from vqexp.reports.render.audit_page import audit_page, command_of
 from vqexp.reports.spec.choices import read_settings
 
 SHAPE = (1, 8, 8)
@@ -119,6 +119,9 @@ def test_the_page_is_made_again_from_records(audited, tmp_path):
     (result,) = all_audits(audit, results.records(store), Store(store)).values()
     assert table(audit_page(result, "")) == table(out)
     assert result.rows[0] == 2
+    told = command_of(audit, result).split()
+    assert "defense=additive_noise" in told
+    assert not any(word.startswith(("defense.sigma", "training=")) for word in told)
     assert [path.suffix for path in draw_curves(result, tmp_path / "curves")] == [".pdf", ".png"]
     curve = strength_curve(result.findings, result.config["defense"])
     assert (curve.setting, curve.value, list(curve.series)) == ("sigma", 0.1, ["", "f trained behind it"])

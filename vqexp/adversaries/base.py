@@ -45,6 +45,10 @@ class Adversary:
     def check(self, defense: Defense) -> None:
         """Raise `ConfigError` if this adversary makes no sense against `defense`."""
 
+    def knows(self, defense: Defense) -> str:
+        """Says what this attacker knows of f and `defense`."""
+        return self.summary
+
     def sees_randomness(self, defense: Defense) -> bool:
         """Whether the view of `defense` is random, before there is one."""
         return self.sees_defense and self.draws == "fresh" and defense.random

@@ -5,7 +5,7 @@ from torch import nn
 from vqexp.adversaries.base import Adversary
 from vqexp.adversaries.view import View, view_of
 from vqexp.core.errors import SenselessError
-from vqexp.defenses import Defense
+from vqexp.defenses import Defense, NoDefense
 
 
 class Oblivious(Adversary):
@@ -13,6 +13,10 @@ class Oblivious(Adversary):
 
     sees_defense = False
     summary = "this attacker does not know the defense"
+
+    def knows(self, defense: Defense) -> str:
+        """Says that this attacker does not know the defense, if there is one."""
+        return "there is no defense to know" if isinstance(defense, NoDefense) else self.summary
 
     def check(self, defense: Defense) -> None:
         """Refuse a defense inside f: without it there is no f to attack."""

@@ -71,7 +71,7 @@ def _measured(stages: Stages) -> Measurement:
 
 def _facts(stages: Stages) -> dict[str, Any]:
     """What the attack said: its largest violation of ball and box, its log."""
-    facts: dict[str, Any] = {"adversary": stages.experiment.adversary.summary}
+    facts: dict[str, Any] = {"adversary": stages.experiment.adversary.knows(stages.defense)}
     if depends := stages.depends_on_batch():
         facts["depends_on_batch"] = depends
     if said := stages.adversarial_facts:

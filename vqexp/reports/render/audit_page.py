@@ -10,7 +10,7 @@ from vqexp.audits.members import Audit
 from vqexp.audits.result import AuditResult
 from vqexp.audits.standing import headline
 from vqexp.audits.strength import STRENGTH
-from vqexp.audits.tries import by_tries, disagreement
+from vqexp.audits.tries import TRIES, by_tries, disagreement
 from vqexp.audits.verdict import opening, rules, trust
 from vqexp.core.estimate import proportion
 from vqexp.core.text import interval, literal, percent, size_of
@@ -153,6 +153,7 @@ def _tries(result: AuditResult) -> list[str]:
         "| right in each of N tries, % | " + " | ".join(f"{100 * each.every:.1f}" for each in found) + " |",
         "| right in more than half, % | " + " | ".join(f"{100 * each.most:.1f}" for each in found) + " |",
         "",
+        *([f"With metric.runs={TRIES[-1]}, N goes to {TRIES[-1]}."] if found[-1].number < TRIES[-1] else []),
         *(
             [f"On clean images one of two draws is wrong, the other right: {percent_of(apart)}."]
             if apart
@@ -165,7 +166,11 @@ def _tries(result: AuditResult) -> list[str]:
 def command_of(audit: Audit, result: AuditResult) -> str:
     """Returns the command of the audit: the overrides that its rows share beyond the audit's own."""
     kinds, records = audit.kinds(), {label: finding.record for label, finding in result.findings.items()}
-    told = {label: from_overrides(record.overrides) for label, record in records.items()}
+    told = {
+        label: from_overrides(record.overrides)
+        for label, record in records.items()
+        if kinds[label] != STRENGTH  # whose defense is another
+    }
     own = from_overrides([*audit.common, *audit.judged, *audit.strong]).items()
     shared = {
         name: value
