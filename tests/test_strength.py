@@ -152,3 +152,20 @@ def test_an_object_has_the_curve_too():
     assert [point.strength for point in curve.series[""]] == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8])
     reason = report.result.left_out[f"{STRENGTH} x 1, f trained behind it"]
     assert "f comes ready" in reason
+
+
+def test_the_audited_f_may_have_any_training(vqexp, tmp_path):
+    """Rows with a training of their own keep it; the others take the command line's."""
+    f = ("classifier=small_cnn", "classifier.width=4", "training=gaussian_augmentation", "training.epochs=1")
+    wanted = f'table.only_rows=["no attack","{STRENGTH} x 1"]'
+    told = ("scale=smoke", "defense=additive_noise", "defense.sigma=0.2")
+    status, _, err = vqexp("-m", "table=audit", *told, *f, wanted, store=tmp_path)
+    assert (status, err) == (0, "")
+    records = results.records(tmp_path)
+    trained = {r.reported.row: r.config["training"]["objective"]["_target_"] for r in records}
+    assert {row: name.rpartition(".")[2] for row, name in trained.items()} == {
+        "no attack": "GaussianAugmentation",
+        "strength x 1": "GaussianAugmentation",
+        "strength x 1, f trained behind it": "Quantized",
+    }
+    assert {r.config["defense"]["sigma"] for r in records} == {0.2}

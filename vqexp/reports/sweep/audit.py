@@ -33,8 +33,9 @@ class AuditSweep(Sweep):
         assert isinstance(settings, dict)
         self.audit = load_audit({str(name): value for name, value in settings.items()})
         shared = shared_by_cells(overrides)
-        attempts = self.audit.attempts()
-        check_labels_stay_true(overrides, [cell.settings for choices in attempts for cell in choices])
+        attempts, own = self.audit.attempts(), self.audit.multiples()  # these have their own f and strength
+        cells = [cell for choices in attempts for cell in choices if cell.row not in own]
+        check_labels_stay_true(overrides, [cell.settings for cell in cells])
         self.left_out: dict[str, str] = {}
         jobs: dict[str, list[str]] = {}
         wanted = alternatives(self.config.scale.audit.get("rows"))
