@@ -42,6 +42,12 @@ def counts(config, steady):
     return {stage.kind: stage.counts for stage in Rehearsal(experiment, clean, steady=steady).stages()}
 
 
+def test_a_metric_that_looks_at_the_defenses_images_is_foretold(configs):
+    (config,) = configs([["metric=denoising", "metric.runs=2"]], "denoising")
+    found = counts(config, steady=True)["denoising"]
+    assert found["defended"] == FEW * (2 + 3)  # two draws of A(x), three of x
+
+
 @pytest.fixture
 def cpu_time(monkeypatch):
     """Forecasts in CPU time of one thread, because other tests run beside this one."""

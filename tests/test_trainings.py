@@ -76,6 +76,11 @@ def test_trainings_that_differ_by_the_seed_alone_are_one_family():
         update={"config": {**second.config, "defense": {**second.config["defense"], "lower": 9}}}
     )
     assert family(other) != family(first)
+    versions = [
+        {**second.classifier, "training": {"_target_": "T", "parts": {"optimizer": {"packages": [text]}}}}
+        for text in ("torch 2.11.0", "torch 2.15.0")
+    ]
+    assert len({family(second.model_copy(update={"classifier": each})) for each in versions}) == 1
     longer = {**second.classifier, "training": {"_target_": "T", "epochs": 2}}
     assert family(second.model_copy(update={"classifier": longer})) != family(first)
 

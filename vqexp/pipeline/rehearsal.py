@@ -217,10 +217,13 @@ class Rehearsal(Stages):
     def draws(
         self, model: nn.Module, images: Tensor, ids: Tensor, purpose: str, count: int, first: int = 0
     ) -> Iterator[Tensor]:
-        """The same logits for every draw; counts the draws, of f alone or of the defended classifier."""
+        """The same logits for every draw, or of a defense without f the images as they are.
+
+        Counts the draws, of f alone or of the defended classifier.
+        """
         known = self.experiment.adversary.fixed_draws
         count = (known or count) if is_random(model) else 1
         self.counts["undefended" if model is self.classifier else "defended"] += count * len(images)
         with torch.no_grad():
-            logits = self.free(images)
-        yield logits.expand(count, *logits.shape)
+            found = images if model is self.defense else self.free(images)
+        yield found.expand(count, *found.shape)

@@ -1,6 +1,7 @@
 """Several trainings of one f, by different seeds, as one measurement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from vqexp.pipeline.record import Record, Right
 
 
 def family(record: Record) -> str:
-    """Returns a key of how the record's f was made, whatever the seed."""
+    """Returns a key of how the record's f was made, whatever the seed and the versions of libraries."""
     identity = {name: value for name, value in record.classifier.items() if name != "seed"}
     if "training" not in identity:
         return key_of(identity)
@@ -19,7 +20,14 @@ def family(record: Record) -> str:
     settings = record.config["defense"]
     behind = {name: value for name, value in settings.items() if name != "seed"}
     defense = behind if identity.get("defense") else None  # a hash, with the seed in it
-    return key_of({**identity, "data": [count, images], "defense": defense})
+    return key_of(_unversioned({**identity, "data": [count, images], "defense": defense}))
+
+
+def _unversioned(identity: Any) -> Any:
+    """The identity of a training without the packages that its parts are from."""
+    if not isinstance(identity, Mapping):
+        return identity
+    return {name: _unversioned(value) for name, value in identity.items() if name != "packages"}
 
 
 def seed_of(record: Record) -> int:
