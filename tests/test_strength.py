@@ -1,6 +1,7 @@
 """The curve by a defense's strength: which values it takes, of which rows it is made, and its page."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -124,6 +125,8 @@ def test_the_page_is_made_again_from_records(audited, tmp_path):
     assert not any(word.startswith(("defense.sigma", "training=")) for word in told)
     assert [path.suffix for path in draw_curves(result, tmp_path / "curves")] == [".pdf", ".png"]
     curve = strength_curve(result.findings, result.config["defense"])
+    alone = {label: each for label, each in result.findings.items() if each.kind == STRENGTH}
+    assert replace(result, findings=alone).config["defense"]["sigma"] == 0.1
     assert (curve.setting, curve.value, list(curve.series)) == ("sigma", 0.1, ["", "f trained behind it"])
 
 
@@ -136,7 +139,7 @@ def test_a_defense_without_one_says_so_in_a_line(vqexp, store, defense, reason):
     status, out, err = vqexp("-m", "table=audit", f"defense={defense}", ROWS, *small, store=store)
     assert (status, err) == (0, "")
     (line,) = [line for line in out.splitlines() if line.startswith(f"- Left out ({reason}")]
-    assert line.count(f"{STRENGTH} x ") == 10
+    assert line.endswith(f": {STRENGTH} (10 rows).")
     assert "Accuracy by the defense's strength" not in out
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from vqexp.audits.checks import Check, Finding, attack_checks
 from vqexp.audits.members import KINDS, Audit
 from vqexp.audits.sense import senseless
-from vqexp.audits.strength import STRENGTH, at_strength
+from vqexp.audits.strength import AUDITED, STRENGTH, at_strength
 from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.keys import key_of
 from vqexp.core.store import Store
@@ -43,8 +43,10 @@ class AuditResult:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """A config whose defense and dataset are those of all rows."""
-        return next(iter(self.findings.values())).record.config
+        """A config whose defense and dataset are those of all rows but the curve by strength."""
+        found = self.findings
+        own = [finding for label, finding in found.items() if finding.kind != STRENGTH or label == AUDITED]
+        return (own or list(found.values()))[0].record.config
 
     def shares(self) -> dict[str, int]:
         """Returns for each row of the worst case, by label, on how many images it is the strongest."""

@@ -13,6 +13,7 @@ from vqexp.defenses import adapted
 from vqexp.metrics import Member
 
 STRENGTH = "strength"  # the kind of an audit's rows that are points of the curve
+AUDITED = f"{STRENGTH} x 1"  # the point at the audited strength
 
 
 def strength_of(defense: Mapping[str, Any]) -> tuple[str, float]:

@@ -177,7 +177,7 @@ class AuditReport:
             )
         lines += ["", *trust(self.result.checks, complete=not self.result.missing)]
         left = left_out_lines(self.result.left_out, self.result.missing)
-        lines += [textwrap.shorten(line, 2 * WIDTH, placeholder=" ...") for line in left]
+        lines += [textwrap.shorten(line, 5 * WIDTH, placeholder=" ...") for line in left]
         return "\n".join("\n".join(textwrap.wrap(line, WIDTH, subsequent_indent="  ")) for line in lines)
 
     __repr__ = __str__

@@ -25,6 +25,7 @@ SURROGATE = (
     "training@",
     *(f"{plus}adversary.{name}" for plus in ("", "+") for name in ("classifier", "training", "seed")),
 )
+CURVE = re.compile(rf"^(curve: \w+|{STRENGTH}) .*")  # the label of a point of a curve
 
 
 def audit_page(
@@ -115,8 +116,16 @@ def left_out_lines(left_out: Mapping[str, str], missing: Sequence[str]) -> list[
     by_reason: dict[str, list[str]] = {}
     for label, reason in left_out.items():
         by_reason.setdefault(reason, []).append(label)
-    lines = [f"- Left out ({reason}): {'; '.join(labels)}." for reason, labels in by_reason.items()]
-    return [*lines, *([f"- Not run yet: {'; '.join(missing)}."] if missing else [])]
+    lines = [f"- Left out ({reason}): {_names(labels)}." for reason, labels in by_reason.items()]
+    return [*lines, *([f"- Not run yet: {_names(missing)}."] if missing else [])]
+
+
+def _names(labels: Sequence[str]) -> str:
+    """Lists rows; those of one curve together, with their number."""
+    curves: dict[str, list[str]] = {}
+    for label in labels:
+        curves.setdefault(CURVE.sub(r"\1", label), []).append(label)
+    return "; ".join(own[0] if len(own) == 1 else f"{name} ({len(own)} rows)" for name, own in curves.items())
 
 
 def _curves(result: AuditResult) -> list[str]:
@@ -192,6 +201,6 @@ def command_of(audit: Audit, result: AuditResult) -> str:
     if surrogate:
         shown.append(shlex.quote(f"table.surrogate={json.dumps(to_overrides(surrogate))}"))
     low = [label for label, record in records.items() if in_low_precision(record)]
-    names = dict.fromkeys(re.sub(r"^(curve: \w+) .*", r"\1", label) for label in low)
+    names = dict.fromkeys(CURVE.sub(r"\1", label) for label in low)
     more = [f"    # with precision=bfloat16 besides: {'; '.join(names)}"] if names else []
     return "\n".join([" ".join(["python run.py -m", f"table={audit.name}", *shown]), *more])
