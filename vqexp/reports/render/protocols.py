@@ -80,7 +80,7 @@ def _gain(ours: Point | None, base: Point | None) -> str:
     The gain is that on the images of both where it is known how each fared, else the difference of the two.
     """
     if ours is None or base is None:
-        return _text(ours and ours.value)
+        return _text(None if ours is None else ours.value)
     low, high = ours.minus(base)
     apart = ours.outcomes.less(base.outcomes) if ours.outcomes and base.outcomes else None
     gain = ours.value - base.value if apart is None else 100 * float(apart.shares.mean())
@@ -90,7 +90,7 @@ def _gain(ours: Point | None, base: Point | None) -> str:
 def _measured(cells: Lookup, where: Where, column: str) -> float | None:
     """Returns the cell's value in percent; None if it is not measured."""
     point = cells.point([*where, column])
-    return point and point.value
+    return None if point is None else point.value
 
 
 def _reported(cells: Lookup, where: Where | None) -> float | None:
