@@ -28,9 +28,9 @@ class Audit(Table):
 
     judged: overrides of all rows but the gradients and the positive control. strong: overrides of rows
     marked `strong`. curves: setting -> {values, series, overrides}. strength: of the curve by the strength
-    that the defense declares, {multiples, adversaries, overrides, trainings}. gradients: rows of
-    `metric=gradients`. surrogate: overrides of the row of kind `transfer`. without: parts of labels that are
-    left out.
+    that the defense declares, {adversaries, overrides, trainings: [{label, multiples, overrides}]}.
+    gradients: rows of `metric=gradients`. surrogate: overrides of the row of kind `transfer`. without: parts
+    of labels that are left out.
     """
 
     judged: list[str] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Audit(Table):
                 "multiple": multiple,
             }
             for training in curve.get("trainings", ())
-            for multiple in curve["multiples"]
+            for multiple in training["multiples"]
         ]
 
     def multiples(self) -> dict[str, float]:
