@@ -140,6 +140,18 @@ def test_a_silent_lease_of_another_machine_is_taken_over_after_a_while(root, mon
     lease.release()
 
 
+def test_a_holder_that_was_taken_for_dead_leaves_the_lease_to_the_other(root, monkeypatch):
+    monkeypatch.setattr(object_lease, "LEASE", 0.3)
+    path = place(root) / "key.lock"
+    lease = Lease(path)
+    assert lease.acquire(wait=False)
+    others = json.dumps({"host": "elsewhere", "pid": 1, "owner": "x", "number": 0}).encode()
+    path.write_bytes(others)
+    time.sleep(0.4)
+    lease.release()
+    assert path.read_bytes() == others
+
+
 def test_a_holder_gives_signs_of_life(root, monkeypatch):
     monkeypatch.setattr(object_lease, "LEASE", 0.3)
     path = place(root) / "key.lock"

@@ -34,6 +34,7 @@ class ObjectLease:
         self._remote: Any = path  # a upath.UPath
         self._owner = uuid.uuid4().hex
         self._done = threading.Event()
+        self._life: threading.Thread | None = None
 
     def acquire(self, timeout: float) -> None:
         """Hold it; raises `Timeout` if another still does after so many seconds."""
@@ -43,13 +44,16 @@ class ObjectLease:
                 raise Timeout(str(self.path))
             time.sleep(POLL)
         self._done.clear()
-        threading.Thread(target=self._beat, daemon=True).start()
+        self._life = threading.Thread(target=self._beat, daemon=True)
+        self._life.start()
 
     def release(self) -> None:
         """Remove the object, unless another process has taken it over."""
         self._done.set()
-        with suppress(Exception):  # it expires
-            if json.loads(self.path.read_bytes())["owner"] == self._owner:
+        if self._life is not None:
+            self._life.join()  # lest it writes what is removed
+        with suppress(Exception):  # whatever the client raises; it expires
+            if self._is_mine():
                 self.path.unlink()
 
     def _taken(self) -> bool:
@@ -82,9 +86,14 @@ class ObjectLease:
     def _beat(self) -> None:
         number = 1
         while not self._done.wait(LEASE / 3):
-            with suppress(Exception):  # whatever the client raises; others may then take over
+            with suppress(Exception):  # others may then take over
+                if not self._is_mine():
+                    return
                 self._write(number)
             number += 1
+
+    def _is_mine(self) -> bool:
+        return bool(json.loads(self.path.read_bytes())["owner"] == self._owner)
 
     def _write(self, number: int, **how: str) -> None:
         told = {"host": socket.gethostname(), "pid": os.getpid(), "owner": self._owner, "number": number}
