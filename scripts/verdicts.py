@@ -76,6 +76,11 @@ def _draw_row(axis: Axes, height: int, row: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     source, target = map(Path, sys.argv[1:])
-    draw(finished(source), target)
+    try:
+        draw(finished(source), target)
+    except OSError as error:
+        sys.exit(f"vqexp: {error}")
     print(target)

@@ -7,7 +7,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqexp.core.atomic import atomically
 from vqexp.core.components import build
@@ -26,7 +26,6 @@ COLUMNS = 10
 RIGHT, WRONG = "#0072b2", "#d55e00"  # frames: solid and blue, dotted and orange, told apart in grey as well
 
 
-@torch.no_grad()
 def draw_pictures(config: DictConfig, path: Path) -> None:
     """Draws a PNG of clean, adversarial and quantized images, and of their differences from the clean ones.
 
@@ -40,7 +39,7 @@ def draw_pictures(config: DictConfig, path: Path) -> None:
         node = OmegaConf.create({**plain, "defense": read_settings(CONF / "defense" / f"{name}.yaml")})
         quantizer = build("defense", resolved(node)["defense"])
         told = defense_name(node.defense)
-        rows[f"{told} of adversarial"] = quantizer(rows["adversarial"], Draw("report", 0, ids))
+        rows[f"{told} of adversarial"] = _quantized(quantizer, rows["adversarial"], ids)
     right = _verdicts(stages, rows)
     most = (rows["adversarial"] - rows["clean"]).abs().max()
     differences, frames = {}, {}
@@ -60,7 +59,6 @@ def difference(images: Tensor, clean: Tensor, most: Tensor) -> Tensor:
     return (0.5 + (images - clean) / (2 * most.clamp_min(1e-6))).clamp(0, 1)
 
 
-@torch.no_grad()
 def draw_picture_figure(
     figure: Figure,
     cells: Sequence[tuple[Cell, Record]],
@@ -87,7 +85,7 @@ def draw_picture_figure(
             for kind in ("clean", "adversarial"):
                 if f"quantized {kind}" in figure.shows:
                     batch = images[kind].to(stages.experiment.device)
-                    rows[f"{name} of {kind}"] = stages.defense(batch, Draw("report", 0, ids)).cpu()
+                    rows[f"{name} of {kind}"] = _quantized(stages.defense, batch, ids).cpu()
         blocks.append((rows, _verdicts(stages, rows)))
     if not blocks:
         return []
@@ -106,6 +104,14 @@ def _images(stages: Stages, count: int) -> tuple[dict[str, Tensor], Tensor]:
     return {"clean": stages.images.pixels(slice(0, n)), "adversarial": attacked[:n]}, stages.images.ids[:n]
 
 
+@torch.no_grad()
+def _quantized(quantizer: nn.Module, images: Tensor, ids: Tensor) -> Tensor:
+    """Returns the images by the first draw of those that judge."""
+    found: Tensor = quantizer(images, Draw("report", 0, ids))
+    return found
+
+
+@torch.no_grad()
 def _verdicts(stages: Stages, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Whether f is right about each image, bool (n,) a row."""
     found = {}
