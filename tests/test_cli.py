@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from command_line import called
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
@@ -17,9 +17,6 @@ from hydra_plugins.vqexp_sweepers import CheckedSweeper
 from vqexp import results
 from vqexp.classifiers import resnet18, save_checkpoint
 from vqexp.reports.sweep.audit import command
-
-ROOT = Path(__file__).parents[1]
-
 
 BAD = {
     "defense=foo": "none, own, prd, randdisc",
@@ -223,8 +220,8 @@ def test_a_table_runs_its_cells_and_shows_reported_beside_measured(vqexp, tmp_pa
     ],
 )
 def test_help_and_config_are_readable(arguments, expected):
-    command = [sys.executable, "run.py", *arguments]
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    status, shown, _ = called("run.py", *arguments)
+    assert status == 0
     assert all(text in shown for text in expected)
     assert len(shown.splitlines()) < 160
     assert torch.__version__ not in shown
