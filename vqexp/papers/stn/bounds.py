@@ -22,7 +22,8 @@ def draw_bounds(stem: Path, points: int = 121) -> list[Path]:
     p1, p2 = np.meshgrid(np.linspace(0, 1, points), np.linspace(0, 0.5, points))
     valid = (p1 >= p2) & (p1 + p2 <= 1 + 1e-12) & (p1 + p2 >= LEAST)
     for kind, color, line in ((Renyi, RENYI, "solid"), (PixelDP, PIXELDP, "dashed")):
-        radii = np.where(valid, kind().radius(p1.ravel(), p2.ravel(), 1.0).reshape(p1.shape), np.nan)
+        radii = np.full(p1.shape, np.nan)
+        radii[valid] = kind().radius(p1[valid], p2[valid], 1.0)
         radii[~np.isfinite(radii)] = np.nan
         lines = plane.contour(p1, p2, radii, LEVELS, colors=color, linestyles=line)
         for number in plane.clabel(lines, fmt="%g", inline=False):
