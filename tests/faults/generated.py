@@ -25,7 +25,10 @@ BASES = (
     ("defense=median", "adversary=exact", "attack=cw", "metric=positive_control", "training=fast"),
     ("defense=swrd", "attack=deepfool", "metric=kl_bound", "logger=csv"),
     ("defense=swrd", "attack=fgsm", "metric=denoising", "training=one_cycle", "logger=wandb"),
-    ("defense=swrd", "attack=noise", "metric=certified", "preset=arxiv/mnist", "classifier=wrn28_10"),
+    (
+        *("defense=swrd", "attack=noise", "metric=certified", "preset=arxiv/mnist"),
+        *("classifier=wrn28_10", "classifier.depth=10", "classifier.widen_factor=1"),
+    ),
 )
 ONES_OWN = ("seed", "device", "precision", "cell", "metrics", "store.root", "dry_run", "shard")
 NOT_MEANT: tuple[Any, ...] = (
