@@ -12,12 +12,13 @@ import torch
 from command_line import called
 from conftest import QUICK_F, run_cli
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 from vqexp.core import object_lease
 from vqexp.core.atomic import write_atomically
 from vqexp.core.errors import ConfigError, MissingError, WorkError
 from vqexp.core.lease import Lease
-from vqexp.core.places import is_remote, local_folder, place
+from vqexp.core.places import is_remote, local_folder, place, read_bytes
 from vqexp.core.store import Artifact, Job, Store
 from vqexp.results import load
 
@@ -37,6 +38,7 @@ def server():
 @pytest.fixture
 def root(server, monkeypatch, tmp_path, request):
     """A bucket of the test's own, and a prefix in it."""
+    S3FileSystem.clear_instance_cache()  # which has the address of the last test
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -158,7 +160,7 @@ def test_a_holder_gives_signs_of_life(root, monkeypatch):
     lease = Lease(path)
     assert lease.acquire(wait=False)
     time.sleep(0.6)
-    assert json.loads(path.read_bytes())["number"] > 0
+    assert json.loads(read_bytes(path))["number"] > 0
     lease.release()
 
 
@@ -200,6 +202,16 @@ def test_what_is_wrong_is_said_in_one_line(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingError, match=r"pip install 'vqexp\[s3\]'"):
         place("s3://bucket/store")
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_storage_that_is_not_reached_is_one_line(root, monkeypatch, sweep):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    status, _, err = run_cli(*sweep, *RUN, store=root)
+    assert status in (1, 2)
+    assert "Could not connect" in err
+    assert "Traceback" not in err
 
 
 def test_what_is_written_piece_by_piece_is_on_this_machine(root, tmp_path):

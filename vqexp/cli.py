@@ -30,6 +30,7 @@ from vqexp.core.config import (
     resolved,
 )
 from vqexp.core.errors import ConfigError, Unfinished, WorkError, one_of, require
+from vqexp.core.places import is_storages
 from vqexp.core.secrets import without_secrets
 from vqexp.help import help_text
 from vqexp.reports.spec.shape import check_choice
@@ -115,7 +116,7 @@ def main() -> None:
     except Exception as error:
         if is_readers(error):
             _stop(ConfigError(config_message(error)))
-        if not isinstance(error, FAULTS):
+        if not _is_fault(error):
             raise
         _stop(error)
     except KeyboardInterrupt:
@@ -129,8 +130,14 @@ def main() -> None:
 def _command(name: str, *arguments: str) -> None:
     try:
         run_command(name, arguments)
-    except FAULTS as error:
+    except Exception as error:
+        if not _is_fault(error):
+            raise
         _stop(error)
+
+
+def _is_fault(error: Exception) -> bool:
+    return isinstance(error, FAULTS) or is_storages(error)
 
 
 def _flags() -> Namespace:

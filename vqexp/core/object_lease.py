@@ -20,6 +20,8 @@ from typing import Any
 
 from filelock import Timeout
 
+from vqexp.core.places import read_bytes
+
 POLL = 1.0  # seconds between two looks at a lease that another process holds
 LEASE = 180.0  # seconds without a sign of life; a busy machine may be silent for a while
 
@@ -70,7 +72,7 @@ class ObjectLease:
     def _abandoned(self) -> bool:
         """Whether the object is of a process that has died."""
         try:
-            found = self.path.read_bytes()
+            found = read_bytes(self.path)
         except FileNotFoundError:
             return False
         before, since = _seen.setdefault(str(self.path), (found, time.monotonic()))
@@ -93,7 +95,7 @@ class ObjectLease:
             number += 1
 
     def _is_mine(self) -> bool:
-        return bool(json.loads(self.path.read_bytes())["owner"] == self._owner)
+        return bool(json.loads(read_bytes(self.path))["owner"] == self._owner)
 
     def _write(self, number: int, **how: str) -> None:
         told = {"host": socket.gethostname(), "pid": os.getpid(), "owner": self._owner, "number": number}

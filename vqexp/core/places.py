@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Any, cast
 
 from vqexp.core.errors import ConfigError, MissingError, one_line
 from vqexp.core.keys import key_of
@@ -61,6 +61,12 @@ def is_storages(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in CLIENTS
 
 
+def read_bytes(path: Path) -> bytes:
+    """The contents; of an object in one request, as it may be replaced between two."""
+    remote: Any = path
+    return bytes(remote.fs.cat_file(remote.path)) if is_remote(path) else path.read_bytes()
+
+
 @contextmanager
 def local_copy(path: Path) -> Iterator[Path]:
     """The file itself, or a temporary copy of what is in object storage."""
@@ -69,5 +75,5 @@ def local_copy(path: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory() as folder:
         copy = Path(folder, path.name)
-        copy.write_bytes(path.read_bytes())
+        copy.write_bytes(read_bytes(path))
         yield copy

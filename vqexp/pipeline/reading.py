@@ -15,7 +15,7 @@ from vqexp.core.errors import ConfigError
 from vqexp.core.files import file_error
 from vqexp.core.keys import key_of
 from vqexp.core.notes import note
-from vqexp.core.places import is_remote, place
+from vqexp.core.places import is_remote, place, read_bytes
 from vqexp.pipeline.older import upgraded
 from vqexp.pipeline.record import Record
 
@@ -63,7 +63,7 @@ def _with_groups(record: Record) -> Record:
 def read(path: str | Path) -> Record:
     """The record in a file; raises as `record_from` does."""
     try:
-        text = place(path).read_text(errors="replace")
+        text = read_bytes(place(path)).decode(errors="replace")
     except OSError as error:
         raise file_error(place(path), error) from None
     return record_from(text, str(path))
