@@ -167,7 +167,7 @@ def test_the_attack_never_sees_a_draw_of_the_evaluation(config, monkeypatch):
             seen.append(purpose)
             return super().draws(model, images, ids, purpose, *which)
 
-    monkeypatch.setattr("vqexp.pipeline.stages.Sampler", Spy)
+    monkeypatch.setattr("vqexp.pipeline.adversarial.Sampler", Spy)
     settings = ["adversary=ste", "attack.restarts=2", "metric.runs=2"]
     Stages(prepare(config("metric=denoising", *settings))).experiment.metric.measure(
         Stages(prepare(config("metric=denoising", *settings)))
