@@ -2,6 +2,7 @@
 
 import gzip
 import importlib
+import itertools
 import json
 import os
 import random
@@ -129,8 +130,10 @@ def _kill(
     start = time.monotonic()
     assert finished(lambda: work(whole))
     duration = time.monotonic() - start
-    while done < kills:
-        begin(place := folder / f"killed{done}")
+    for number in itertools.count():
+        if done == kills:
+            break
+        begin(place := folder / f"killed{number}")
         # the next start goes on where the last was killed: each gets a share of the time
         while done < kills and not finished(lambda: work(place), moments.uniform(0, duration / 2)):
             done += 1
