@@ -12,9 +12,6 @@ batches of draws, and with f computed in other ways.
 
 import argparse
 import json
-import os
-import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -22,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept import keep
 from quantizers import quantizers, tiles
 from torch import Tensor, nn
 
@@ -32,7 +30,6 @@ from vqexp.classifiers import computed, resnet18
 from vqexp.core.draws import repeated
 from vqexp.core.random_module import call
 from vqexp.defenses import Defense, NoDefense
-from vqexp.pipeline.provenance import provenance
 
 STEPS = 3
 
@@ -178,17 +175,7 @@ def main() -> None:
     for way in options.ways:
         tell(row(known[way], swrd, images, 1, options.turns, computed=way))
     if options.out:
-        told = provenance(device, {"all": time.perf_counter() - start})
-        kept = {
-            "command": " ".join(["python", *sys.argv]),
-            "batch": options.batch,
-            "device": told["device"],
-            "system": platform.platform(),
-            "load": os.getloadavg()[0],
-            **{name: told[name] for name in ("date", "commit", "libraries", "seconds")},
-            "rows": rows,
-        }
-        options.out.write_text(json.dumps(kept, indent=1) + "\n")
+        keep(rows, options.out, device, time.perf_counter() - start, batch=options.batch)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ a CPU.
 import argparse
 import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept import keep
 from pipeline import least
 from torch import Tensor, nn
 
@@ -32,7 +31,6 @@ from vqexp.attacks import PGD
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import computed, load_checkpoint, resnet18
 from vqexp.data import ImageFiles
-from vqexp.pipeline.provenance import provenance
 
 SHAPE, CLASSES = (3, 32, 32), 10
 
@@ -172,16 +170,7 @@ def main() -> None:
         rows[name] |= more
         print(name, json.dumps(more), flush=True)
     if options.out:
-        told = provenance(device, {"all": time.perf_counter() - start})
-        kept = {
-            "command": " ".join(["python", *sys.argv]),
-            "device": told["device"],
-            "system": platform.platform(),
-            "load": os.getloadavg()[0],
-            **{name: told[name] for name in ("date", "commit", "libraries", "seconds")},
-            "rows": rows,
-        }
-        options.out.write_text(json.dumps(kept, indent=1) + "\n")
+        keep(rows, options.out, device, time.perf_counter() - start)
 
 
 if __name__ == "__main__":
