@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from vqexp.core.config import CONF, register_resolvers
-from vqexp.pipeline import pace, prepare, rehearsal, run
+from vqexp.pipeline import pace, prepare, rehearsal, run, stopwatch
 from vqexp.pipeline.rehearsal import FEW, Free, Rehearsal
 from vqexp.reports.sweep.forecast import Forecast, duration
 
@@ -52,7 +52,7 @@ def test_a_metric_that_looks_at_the_defenses_images_is_foretold(configs):
 def cpu_time(monkeypatch):
     """Forecasts in CPU time of one thread, because other tests run beside this one."""
     monkeypatch.setattr(
-        pace, "time", SimpleNamespace(perf_counter=time.process_time, process_time=time.process_time)
+        stopwatch, "time", SimpleNamespace(perf_counter=time.process_time, process_time=time.process_time)
     )
 
 
@@ -82,7 +82,7 @@ def test_what_was_timed_is_not_timed_again(configs, monkeypatch):
     table = configs(TABLE, "store")
     forecast = Forecast()
     assert all(forecast.seconds(config) for config in table)
-    monkeypatch.setattr(pace, "_seconds", lambda work: pytest.fail("timed again"))
+    monkeypatch.setattr(stopwatch, "_seconds", lambda work: pytest.fail("timed again"))
     forecast = Forecast()
     assert all(forecast.seconds(config) for config in table)
 
@@ -97,7 +97,7 @@ def test_big_networks_are_timed_once_and_for_a_while_only(seconds, configs, monk
         now[0] += seconds
         return seconds
 
-    monkeypatch.setattr(pace, "_seconds", slow)
+    monkeypatch.setattr(stopwatch, "_seconds", slow)
     for name in ("clock", "effort"):
         monkeypatch.setattr(pace, name, lambda: now[0])
     networks = ["defense=none"], ["defense=ctrw", "adversary=held"]

@@ -1,7 +1,6 @@
 """How fast this machine is at what runs are made of: a pass through f, a defense, an adversary's view."""
 
 import json
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -26,22 +25,11 @@ from vqexp.core.store import Store
 from vqexp.pipeline.foundation import Foundation
 from vqexp.pipeline.provenance import provenance
 from vqexp.pipeline.stages import Stages
+from vqexp.pipeline.stopwatch import clock, effort, seconds_an_image
 
 LIMIT = 10.0  # seconds of timing, after which what is left is timed once, and none after twice as many
 BUDGET = 0.1  # seconds for one thing, if one image takes no longer
-TRIALS, MOST_TRIALS = 3, 20
-SOME = 8  # images by which the cost of one is told from the cost of a call
 STEPS, FEW, FEWEST = 10, 16, 4  # of the attack that tells how much is left of f's accuracy, and its images
-
-
-def clock() -> float:
-    """Seconds."""
-    return time.perf_counter()
-
-
-def effort() -> float:
-    """Seconds that this process had of a processor: a busy machine leaves it more time."""
-    return time.process_time()
 
 
 class UntimedError(WorkError):
@@ -142,7 +130,7 @@ class Pace:
 
         def timed() -> list[float]:
             network()
-            return [_seconds_an_image(work, len(images), self._budget) for work in (forward, gradient)]
+            return [seconds_an_image(work, len(images), self._budget) for work in (forward, gradient)]
 
         one, both = self._once(["network", form, installed, list(experiment.dataset.shape), precision], timed)
         return one, max(one, both)
@@ -211,38 +199,10 @@ def _around_idle(what: str, stages: Stages, budget: float) -> list[float]:
 
     with evaluating(view), generators_kept():
         work(1)  # what is compiled at a first call does not count
-        seconds = _seconds_an_image(work, len(images), budget)
+        seconds = seconds_an_image(work, len(images), budget)
     draws = 1 if what == "defended" else view.samples
     passes = images_at_last * draws
     return [seconds / draws, idle.asked / passes, idle.followed / passes]
-
-
-def _seconds_an_image(work: Callable[[int], None], most: int, budget: float) -> float:
-    """The least seconds an image of trials with as many at once, at most `most`, as keep to the budget.
-
-    A CPU that takes longer than that for a single image is asked once.
-    """
-    one = _seconds(lambda: work(1))
-    if one > budget and not torch.cuda.is_available():
-        return one
-    one, few = _seconds(lambda: work(1)), min(most, SOME)
-    if few * one < budget:
-        one = max(_seconds(lambda: work(few)) - one, 1e-9) / max(few - 1, 1)
-    count = max(1, min(most, int(budget / (TRIALS * one))))
-    start, best = clock(), _seconds(lambda: work(count))
-    for _ in range(MOST_TRIALS - 1):  # others may be busy too
-        if clock() - start + best > budget:
-            break
-        best = min(best, _seconds(lambda: work(count)))
-    return best / count
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    start = clock()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return clock() - start
 
 
 def _resisting(stages: Stages, few: int) -> float:
