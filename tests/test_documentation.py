@@ -187,7 +187,7 @@ def test_numbers_of_the_readme_are_those_of_the_results():
     found = [re.search(r"\d+\.\d", cells[at])[0] for at in (4, 5, 6, 9)]
     assert all(f"{number} %" in readme for number in found)
     (weights,) = [line for line in report.splitlines() if line.startswith("| CTRW | 69.5")]
-    own, averaged = (re.search(r"(\d+\.\d) \(.(\d+\.\d)\)", weights.split("|")[at]).groups() for at in (3, 6))
+    own, averaged = (re.search(r"(\d+\.\d) \(.(\d+\.\d) ", weights.split("|")[at]).groups() for at in (3, 6))
     for number in (f"{own[1]} points", f"{own[0]}\n", f"{averaged[1]} points away ({averaged[0]} %)"):
         assert number.strip() in readme
     cifar10 = proven("stn_table1", "STN", "cifar10_certified")

@@ -108,7 +108,7 @@ def test_named_arrays_and_what_else_is_wrong(npz, tmp_path):
         Npz(path=str(tmp_path / "none.npz"), **SMALL).test()
     for contents in (b"", b"something else"):
         (tmp_path / "broken.npz").write_bytes(contents)
-        with pytest.raises(ConfigError, match="cannot be read"):
+        with pytest.raises(ConfigError, match=r"is no \.npz archive"):
             Npz(path=str(tmp_path / "broken.npz"), **SMALL).test()
     np.save(tmp_path / "one.npy", PIXELS)
     with pytest.raises(ConfigError, match=r"is no \.npz archive"):

@@ -185,6 +185,17 @@ def test_a_lease_of_another_machine_is_waited_for_and_taken_over_when_it_expires
     assert [path.name for path in (tmp_path / "kind").iterdir()] == ["key.safetensors"]
 
 
+def test_a_lease_whose_maker_died_before_it_wrote_it_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "UNWRITTEN", 0.5)
+    lock = tmp_path / "key.lock"
+    lock.touch()
+    mine = lease.Lease(lock)
+    assert not mine.acquire(wait=False)  # it may be about to write
+    start = time.monotonic()
+    assert mine.acquire(wait=True)
+    assert time.monotonic() - start < lease.LEASE / 10
+
+
 def test_a_lease_that_is_renewed_is_not_taken_over(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "LEASE", 1.0)
     lock = tmp_path / "key.lock"

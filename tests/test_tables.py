@@ -513,7 +513,7 @@ def test_a_figure_at_smoke_scale(vqexp, tmp_path):
     status, out, _ = vqexp(*command, "dry_run=true")
     assert status == 0
     assert "0 of 68 cells cached" in out
-    assert not store.exists()
+    assert [path.name for path in store.iterdir()] == ["pace"]  # how fast this machine is
     status, out, err = vqexp(*command)
     assert (status, err) == (0, "")
     records = [json.loads(path.read_text()) for path in (store / "records").glob("*.json")]

@@ -19,6 +19,8 @@ from filelock import SoftFileLease, Timeout
 from vqexp.core.object_lease import LEASE, ObjectLease
 from vqexp.core.places import is_remote
 
+UNWRITTEN = 10.0  # seconds after which an empty file is that of a process that died before it wrote it
+
 
 class Lease:
     """The lease at `path`, in a folder or in object storage."""
@@ -32,7 +34,7 @@ class Lease:
         while True:
             self._remove_unwritten()
             try:
-                self._lock.acquire(timeout=LEASE if wait else 0)
+                self._lock.acquire(timeout=UNWRITTEN if wait else 0)
                 return True
             except Timeout:
                 if not wait:
@@ -49,5 +51,5 @@ class Lease:
             return
         with suppress(OSError):
             found = self.path.stat()
-            if found.st_size == 0 and time.time() - found.st_mtime > LEASE:
+            if found.st_size == 0 and time.time() - found.st_mtime > UNWRITTEN:
                 self.path.unlink()

@@ -58,7 +58,8 @@ def _found(record: Record) -> str:
             low, high = record.metrics[name].ci95
             return f"{percent_of(record.metrics[name].mean)} [{100 * low:.0f}, {100 * high:.0f}]"
     if "control_found" in record.metrics:
-        return f"finds {percent_of(record.metrics['control_found'].mean)}"
+        found = record.metrics["control_found"]
+        return f"finds {percent_of(found.mean)}" if found.n else "no points known"
     zero = record.metrics.get("natural_gradient_all_zero")
     return "" if zero is None else f"zero on {percent_of(zero.mean)}"
 
