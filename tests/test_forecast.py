@@ -132,7 +132,10 @@ def test_what_a_long_autoattack_asks_for_is_told_from_short_ones(configs, monkey
     assert told == pytest.approx(true, rel=0.05)
 
 
-def test_what_runs_share_is_foretold_once(configs, cpu_time):
+def test_what_runs_share_is_foretold_once(configs, cpu_time, monkeypatch):
+    monkeypatch.setattr(
+        "vqexp.reports.sweep.forecast.clock", lambda: 0.0
+    )  # of preparing a run, and of reading
     forecast = Forecast()
     alone, again, other = (
         forecast.seconds(config)
