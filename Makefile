@@ -45,7 +45,7 @@ bench: .venv/ready  ## the quantizers' speed on this CPU beside others', into be
 docs: .venv/ready  ## the pages of docs/ as a site in site/, with the README's picture drawn anew
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs]'
 	$(BIN)/python scripts/verdicts.py results/audits.csv docs/verdicts.png
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 faults: .venv/ready  ## kills, damage and bad settings by the hundred: results/reliability.md
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/faults.py $(KILLS)

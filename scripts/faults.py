@@ -1,5 +1,6 @@
 """Inject faults and write the counts into results/reliability.md: python scripts/faults.py [KILLS]."""
 
+import argparse
 import os
 import sys
 import tempfile
@@ -11,7 +12,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "faults")]
 if __name__ == "__main__":
     from measure import measured, page
 
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kills", type=int, nargs="?", default=100, metavar="KILLS")
+    kills = parser.parse_args().kills
     os.environ.pop("VQEXP_HOME", None)
     with tempfile.TemporaryDirectory() as folder:
         found = measured(Path(folder), kills=kills, damages=10 * kills, settings=10 * kills)
