@@ -107,14 +107,14 @@ def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[st
     """Returns, by name, the result for each audited combination of dataset, eps, classifier and defense."""
     groups: dict[str, dict[str, Record]] = {}
     along: dict[str, list[Record]] = {}  # the curve by strength, by label
-    choices = {cells[0].row: cells for cells in audit.attempts()}
+    choices, multiples = {cells[0].row: cells for cells in audit.attempts()}, audit.multiples()
     for record in records:
         if record.reported is None or record.reported.table != audit.name:
             continue
         label = record.reported.row
         if not any(is_row(cell.settings, record) for cell in choices.get(label, ())):
             continue
-        if label in audit.multiples():
+        if label in multiples:
             along.setdefault(label, []).append(record)
             continue
         dataset, defense = record.config["dataset"], record.config["defense"]
@@ -130,7 +130,7 @@ def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[st
         if label not in rows or _weight(record) > _weight(rows[label]):
             rows[label] = record
     for rows in groups.values():
-        rows |= _along(audit, choices, next(iter(rows.values())).config, along)
+        rows |= _along(multiples, choices, next(iter(rows.values())).config, along)
     labels = audit.kinds()
     return {
         name: read_audit(audit, {label: rows[label] for label in labels if label in rows}, store, {})
@@ -139,7 +139,7 @@ def all_audits(audit: Audit, records: Sequence[Record], store: Store) -> dict[st
 
 
 def _along(
-    audit: Audit,
+    multiples: Mapping[str, float],
     choices: Mapping[str, Sequence[Cell]],
     config: Mapping[str, Any],
     records: Mapping[str, Sequence[Record]],
@@ -148,7 +148,7 @@ def _along(
     found = {}
     for label, candidates in records.items():
         try:
-            at = at_strength(config["defense"], audit.multiples()[label], config["dataset"]["shape"])
+            at = at_strength(config["defense"], multiples[label], config["dataset"]["shape"])
         except ConfigError:  # its package is missing, or it has no such strength
             continue
         wanted = {**config, "defense": {**config["defense"], **at}}

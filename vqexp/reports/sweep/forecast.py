@@ -18,11 +18,12 @@ from vqexp.data import Images
 from vqexp.pipeline import prepare
 from vqexp.pipeline.drill import drill
 from vqexp.pipeline.foundation import Foundation
-from vqexp.pipeline.pace import LIMIT, Pace, UntimedError, clock, is_ready
+from vqexp.pipeline.pace import LIMIT, Pace, UntimedError, is_ready
 from vqexp.pipeline.provenance import device_name
 from vqexp.pipeline.record import Record
 from vqexp.pipeline.rehearsal import BY_CALL, Rehearsal, Stage, enough
 from vqexp.pipeline.stages import Stages
+from vqexp.pipeline.stopwatch import clock
 from vqexp.training import Descent
 
 READ = 64  # images, from which the time of reading more is told
