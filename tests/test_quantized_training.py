@@ -235,7 +235,7 @@ def test_a_start_of_another_classifier_is_refused_before_work(experiment, tmp_pa
 def test_a_checkpoint_in_place_of_the_training_is_refused(experiment, tmp_path):
     path = tmp_path / "f.safetensors"
     save_checkpoint(small_cnn((1, 8, 8), 10, width=4), path)
-    with pytest.raises(SenselessError, match=r"comes ready.*training\.start=FILE"):
+    with pytest.raises(SenselessError, match=r"comes ready.*training@fine_tuning"):
         experiment("training=quantized", f"classifier.checkpoint={path}")
     # the surrogate's may well be one
     surrogate = experiment(

@@ -94,7 +94,7 @@ def test_the_page_shows_the_curve_of_both_classifiers(audited):
     rows = table(out)
     assert rows["sigma"] == ["0.025", "0.05", "0.1", "0.2", "0.4"]
     for name in ("without attack", "under attack"):
-        for f in ("", ", f trained behind it"):
+        for f in ("", ", f fine-tuned behind it"):
             values = [float(each.split()[0]) for each in rows[f"{name}{f}, %"] if each]
             assert len(values) == (3 if f else 5)
             assert all(0 <= value <= 100 for value in values)
@@ -103,14 +103,15 @@ def test_the_page_shows_the_curve_of_both_classifiers(audited):
     assert "INCOMPLETE (2 of " in out  # the curve counts neither as run nor as missing
 
 
-def test_its_rows_change_the_defense_and_the_second_series_the_training(audited):
+def test_its_rows_change_the_defense_and_the_second_series_fine_tunes_f(audited):
     store, _ = audited
     rows = [record for record in results.records(store) if record.reported.row.startswith(STRENGTH)]
     sigmas = {record.reported.row: record.config["defense"]["sigma"] for record in rows}
-    assert sigmas["strength x 0.5"] == sigmas["strength x 0.5, f trained behind it"] == 0.05
-    trained = {"behind it" in r.reported.row: r.config["training"]["objective"]["_target_"] for r in rows}
-    assert trained[True].endswith("Quantized")
-    assert not trained[False].endswith("Quantized")
+    assert sigmas["strength x 0.5"] == sigmas["strength x 0.5, f fine-tuned behind it"] == 0.05
+    tuned = {"behind it" in each.reported.row: each.classifier.get("fine_tuning") for each in rows}
+    assert tuned[True]["objective"]["_target_"].endswith("Quantized")
+    assert tuned[False] is None
+    assert len({json.dumps(each.classifier["training"]) for each in rows}) == 1  # where all of them start
     assert len({json.dumps(record.classifier) for record in rows}) == 4  # f, and one for each strength
 
 
@@ -127,7 +128,7 @@ def test_the_page_is_made_again_from_records(audited, tmp_path):
     curve = strength_curve(result.findings, result.config["defense"])
     alone = {label: each for label, each in result.findings.items() if each.kind == STRENGTH}
     assert replace(result, findings=alone).config["defense"]["sigma"] == 0.1
-    assert (curve.setting, curve.value, list(curve.series)) == ("sigma", 0.1, ["", "f trained behind it"])
+    assert (curve.setting, curve.value, list(curve.series)) == ("sigma", 0.1, ["", "f fine-tuned behind it"])
 
 
 @pytest.mark.parametrize(
@@ -153,22 +154,30 @@ def test_an_object_has_the_curve_too():
     )
     curve = strength_curve(report.result.findings, report.result.config["defense"])
     assert [point.strength for point in curve.series[""]] == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8])
-    reason = report.result.left_out[f"{STRENGTH} x 1, f trained behind it"]
-    assert "f comes ready" in reason
+    reason = report.result.left_out[f"{STRENGTH} x 1, f fine-tuned behind it"]
+    assert "there are none to train on" in reason
 
 
 def test_the_audited_f_may_have_any_training(vqexp, tmp_path):
-    """Rows with a training of their own keep it; the others take the command line's."""
+    """A fine-tuning starts from it, and a given f is fine-tuned as well."""
     f = ("classifier=small_cnn", "classifier.width=4", "training=gaussian_augmentation", "training.epochs=1")
     wanted = f'table.only_rows=["no attack","{STRENGTH} x 1"]'
     told = ("scale=smoke", "defense=additive_noise", "defense.sigma=0.2")
     status, _, err = vqexp("-m", "table=audit", *told, *f, wanted, store=tmp_path)
     assert (status, err) == (0, "")
-    records = results.records(tmp_path)
-    trained = {r.reported.row: r.config["training"]["objective"]["_target_"] for r in records}
-    assert {row: name.rpartition(".")[2] for row, name in trained.items()} == {
-        "no attack": "GaussianAugmentation",
-        "strength x 1": "GaussianAugmentation",
-        "strength x 1, f trained behind it": "Quantized",
-    }
-    assert {r.config["defense"]["sigma"] for r in records} == {0.2}
+    records = {record.reported.row: record for record in results.records(tmp_path)}
+    assert set(records) == {"no attack", "strength x 1", "strength x 1, f fine-tuned behind it"}
+    for record in records.values():
+        assert record.config["training"]["objective"]["_target_"].endswith("GaussianAugmentation")
+        assert record.config["defense"]["sigma"] == 0.2
+
+
+def test_an_f_that_is_fine_tuned_already_has_one_series(vqexp, tmp_path):
+    f = ("classifier=small_cnn", "classifier.width=4", "training.epochs=1")
+    tuned = ("training@fine_tuning=gaussian_augmentation", "fine_tuning.epochs=1")
+    wanted = f'table.only_rows=["no attack","{STRENGTH} x 1"]'
+    told = ("scale=smoke", "defense=additive_noise")
+    status, out, err = vqexp("-m", "table=audit", *told, *f, *tuned, wanted, store=tmp_path)
+    assert (status, err) == (0, "")
+    assert "Left out (f is fine-tuned already): strength x 1, f fine-tuned behind it." in out
+    assert {"GaussianAugmentation" in str(each.classifier) for each in results.records(tmp_path)} == {True}

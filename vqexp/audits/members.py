@@ -28,15 +28,16 @@ class Audit(Table):
 
     judged: overrides of all rows but the gradients and the positive control. strong: overrides of rows
     marked `strong`. curves: setting -> {values, series, overrides}. strength: of the curve by the strength
-    that the defense declares, {adversaries, overrides, trainings: [{label, multiples, overrides}]}.
-    gradients: rows of `metric=gradients`. surrogate: overrides of the row of kind `transfer`. without: parts
-    of labels that are left out.
+    that the defense declares, {adversaries, overrides, trainings: [{label, multiples, tuned}]}. fine_tuning:
+    overrides of the rows that are `tuned`. gradients: rows of `metric=gradients`. surrogate: overrides of the
+    row of kind `transfer`. without: parts of labels that are left out.
     """
 
     judged: list[str] = field(default_factory=list)
     strong: list[str] = field(default_factory=list)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
     strength: dict[str, Any] = field(default_factory=dict)
+    fine_tuning: list[str] = field(default_factory=list)
     gradients: list[dict[str, Any]] = field(default_factory=list)
     surrogate: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
@@ -83,7 +84,7 @@ class Audit(Table):
                 "overrides": [
                     *self.judged,
                     *curve["overrides"],
-                    *training["overrides"],
+                    *(self.fine_tuning if training["tuned"] else []),
                     "dataset.n=${scale.audit.curves}",
                 ],
                 "multiple": multiple,

@@ -16,7 +16,7 @@ from vqexp.core.store import Store
 from vqexp.metrics import Member, WorstCase, worst_case
 from vqexp.pipeline.record import Record
 from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.fill import by_batch, is_row
+from vqexp.reports.spec.fill import TUNING, by_batch, is_row
 
 
 @dataclass(frozen=True)
@@ -152,17 +152,18 @@ def _along(
         except ConfigError:  # its package is missing, or it has no such strength
             continue
         wanted = {**config, "defense": {**config["defense"], **at}}
-        trained = "training" in choices[label][0].settings
-        same = [each for each in candidates if _about(each.config, trained) == _about(wanted, trained)]
+        tuned = TUNING in choices[label][0].settings
+        same = [each for each in candidates if _about(each.config, tuned) == _about(wanted)]
         if same:
             found[label] = max(same, key=_weight)
     return found
 
 
-def _about(config: Mapping[str, Any], trained: bool) -> list[Any]:
-    """What the rows of a curve by strength share; trained: f is trained for each of them."""
-    f = [config["classifier"], *([] if trained else [config["training"]])]
-    return [config["dataset"]["name"], config["preset"]["eps"], config["defense"], *f, *by_batch(config)]
+def _about(config: Mapping[str, Any], tuned: bool = False) -> list[Any]:
+    """What the rows of a curve by strength share with the audit. tuned: f is fine-tuned for them alone."""
+    groups = [config[name] for name in ("defense", "classifier", "training")]
+    groups += [None if tuned else config.get("fine_tuning")]
+    return [config["dataset"]["name"], config["preset"]["eps"], *groups, *by_batch(config)]
 
 
 def _weight(record: Record) -> tuple[int, str]:

@@ -19,7 +19,11 @@ from vqexp.core.kinds import Kinds, check_kind, part_kinds
 
 # What says where and how to compute but not what: no part of any key.
 EXECUTION = frozenset({"root", "download", "memory_limit", "backend", "cost"})
-OWN = ("dataset", "defense", "classifier", "training", "adversary", "attack", "metric", "logger")
+OWN = (
+    *("dataset", "defense", "classifier", "training", "fine_tuning"),
+    *("adversary", "attack", "metric", "logger"),
+)
+CHOSEN = {"fine_tuning": "training@fine_tuning"}  # how what is no group of its own is chosen
 NONE = inspect.Parameter.empty
 logging.getLogger("hydra.utils").disabled = True  # what cannot be imported is told by our own error
 
@@ -199,7 +203,7 @@ def own_choices(overrides: Sequence[str]) -> list[str]:
     removed = [path for path in inside if not any(path.startswith(f"{other}.") for other in inside)]
     roots, found = tuple(f"{name}." for name in (*groups, *removed)), list[str]()
     for text in overrides:
-        if text.startswith(tuple(f"{name}=" for name in groups)):
+        if text.startswith(tuple(f"{CHOSEN.get(name, name)}=" for name in groups)):
             continue
         # in place, as flags come first
         gone = [path for path in removed if text.lstrip("+").startswith(f"{path}.")]
@@ -207,7 +211,7 @@ def own_choices(overrides: Sequence[str]) -> list[str]:
         is_setting = text.startswith(roots) and text.partition("._target_=")[0] not in groups
         is_setting |= text.startswith("attack.settings.")  # of another library's class
         found.append(f"++{text}" if is_setting else text)
-    return [*found, *(f"{name}=own" for name in groups)]
+    return [*found, *(f"{CHOSEN.get(name, name)}=own" for name in groups)]
 
 
 def _single_metrics(override: str) -> list[str]:

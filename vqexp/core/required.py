@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "place": ((str, type(None)), "a text, or null"),
 }
 OF_SWEEPS = ("optimize", "dry_run", "shard", "cell", "place")  # which the config of a record has not
-OTHERS = ("table", "figure", "hydra")  # which a run has, or has not
+OTHERS = ("fine_tuning", "table", "figure", "hydra")  # which a run has, or has not
 EMPTY = (None, "")
 
 

@@ -24,6 +24,9 @@ from vqexp.pipeline.parts import KINDS, NETWORK, group_component, network
 from vqexp.pipeline.ready import own_weights
 from vqexp.pipeline.shard import Shard
 from vqexp.pipeline.statistics import check_statistics
+from vqexp.training import Training
+
+OF_F = ("classifier", "training", "fine_tuning")  # what of a config f is made of
 
 
 def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
@@ -41,7 +44,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     for name, part in parts.items():  # of a function of the user's own it is known only now
         check_made(name, part, KINDS[name])
     parts["defense"] = adapted(parts["defense"])
-    source = _source(plain)
+    source = {**_source(plain), "fine_tuning": _fine_tuning(plain)}
     experiment = Experiment(
         config=plain,
         sources={name: found for name, part in components.items() if (found := source_of(part))},
@@ -59,7 +62,7 @@ def prepare(config: DictConfig, check_store: bool = True) -> Experiment:
     check(experiment)
     experiment.surrogate = _surrogate(experiment)
     check_statistics(experiment)
-    if any(part and part.training for part in (experiment, experiment.surrogate)):
+    if any(part and part.trainings for part in (experiment, experiment.surrogate)):
         experiment.dataset.check(("train",))
     if check_store:
         experiment.store.check()
@@ -91,11 +94,26 @@ def _source(config: dict[str, Any]) -> dict[str, Any]:
     return {"training": training, "checkpoint": None if checkpoint == "auto" else Path(checkpoint)}
 
 
+def _fine_tuning(config: dict[str, Any]) -> Training | None:
+    """The training that f goes through at last, if any; completes its settings in `config`."""
+    if config.get("fine_tuning") is None:
+        config.pop("fine_tuning", None)
+        return None
+    part = group_component("training", config, at="fine_tuning")
+    try:
+        training = part.make()
+    except ConfigError as error:
+        raise type(error)(f"fine_tuning: {error}") from None
+    check_made("fine_tuning", training, KINDS["training"])
+    require("start" not in training.files, "fine_tuning.start is set; it starts from the run's own f")
+    config["fine_tuning"] = part.settings
+    return training
+
+
 def _sources_of_f(experiment: Experiment) -> dict[str, dict[str, Any]]:
     """The sources of classifier and training, where they are not ours."""
     parts = [network(experiment.config)]
-    if experiment.training is not None:
-        parts.append(group_component("training", experiment.config))
+    parts += [group_component("training", experiment.config, at=name) for name in experiment.trainings]
     sources = {part.group: found for part in parts if (found := source_of(part))}
     as_it_comes = experiment.training is None and experiment.checkpoint is None
     if as_it_comes and "classifier" in sources and not comes_ready(experiment.config["classifier"]):
@@ -127,13 +145,13 @@ def _surrogate(experiment: Experiment) -> Experiment | None:
         changes = settings[name]
         config[name] = _changed(config[name], changes)
     try:
-        source = _source(config)
+        config.pop("fine_tuning", None)  # f's own
+        source = {**_source(config), "fine_tuning": None}
         if experiment.defense.installs and not experiment.adversary.sees_defense:
             source["defense"] = NoDefense()
         surrogate = replace(experiment, config={**config, "seed": seed}, seed=seed, **source)
-        surrogate.sources = {**experiment.sources, "classifier": {}, "training": {}} | _sources_of_f(
-            surrogate
-        )
+        others = {name: found for name, found in experiment.sources.items() if name not in OF_F}
+        surrogate.sources = {**others, **_sources_of_f(surrogate)}
         check_classifier(surrogate)
     except ConfigError as error:
         raise type(error)(f"the adversary's surrogate: {error}") from None

@@ -67,8 +67,8 @@ def check_training(experiment: Experiment) -> None:
     if experiment.training is None and tied:
         raise SenselessError(
             f"training by {tied[0].__name__} fits f to the defense, but f comes ready, from "
-            "classifier.checkpoint or classifier.weights; choose training=standard, or leave both out and "
-            "start from a checkpoint with training.start=FILE"
+            "classifier.checkpoint or classifier.weights; choose training=standard, and fine-tune that f "
+            "with training@fine_tuning"
         )
 
 
@@ -82,19 +82,19 @@ def check_classifier(experiment: Experiment) -> None:
 
     Not so what a library brings ready, which it may have to download.
     """
-    settings, training, defense = experiment.config["classifier"], experiment.training, experiment.defense
+    settings, defense = experiment.config["classifier"], experiment.defense
     may_download = comes_ready(settings) and settings.get("weights") not in LOCAL
     if may_download and experiment.checkpoint is None:
         return
-    training = training and training.behind(defense)
+    trainings = [training.behind(defense) for training in experiment.trainings.values()]
     shape, classes = experiment.dataset.shape, experiment.dataset.num_classes
     installed = experiment.identity("defense") if defense.installs else None
-    from_file = experiment.checkpoint is not None or (training is not None and training.files)
+    from_file = experiment.checkpoint is not None or any(training.files for training in trainings)
     key = None if from_file else key_of(experiment.origin, installed, list(shape), classes)
     if key not in _checked:
         classifier = experiment.classifier()
         check_output(classifier, shape, classes)
-        if training is not None:
+        for training in trainings:
             training.initialize(classifier)
         _checked.update([key] if key else [])
 

@@ -1,6 +1,6 @@
 """One run's components, and what of their settings determines its results."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Experiment:
     sources: dict[str, dict[str, Any]]
     dataset: Dataset
     training: Training | None  # None: f comes from a checkpoint, or ready from its library
+    fine_tuning: Training | None  # a further one, wherever f comes from
     defense: Defense
     adversary: Adversary
     attack: Attack
@@ -68,23 +69,35 @@ class Experiment:
     @property
     def versions(self) -> dict[str, int]:
         """The components' own versions, by group: for the record."""
-        parts = {name: getattr(self, name) for name in ("training", *GROUPS) if name != "logger"}
+        groups = ("training", "fine_tuning", *GROUPS)
+        parts = {name: getattr(self, name) for name in groups if name != "logger"}
         parts |= {f"metrics.{name}": metric for name, metric in self.further.items()}
         return {name: getattr(part, "VERSION", 1) for name, part in parts.items() if part is not None}
 
     @property
+    def trainings(self) -> dict[str, Training]:
+        """Those that f goes through here, in their order, by where the config has them."""
+        both = {"training": self.training, "fine_tuning": self.fine_tuning}
+        return {name: training for name, training in both.items() if training is not None}
+
+    @property
+    def untuned(self) -> "Experiment":
+        """The same without the fine-tuning: its f is where that starts from."""
+        config = {name: value for name, value in self.config.items() if name != "fine_tuning"}
+        return replace(self, fine_tuning=None, config=config)
+
+    @property
     def origin(self) -> dict[str, Any]:
-        """What determines f: the network's settings, and its training's with the seed, or a checkpoint."""
+        """What determines f: the network's settings, its trainings' with the seed, a checkpoint."""
         skipped = {"checkpoint", "statistics", *EXECUTION}
         settings = {name: value for name, value in self.config["classifier"].items() if name not in skipped}
         settings |= self.sources.get("classifier", {})
         if self.checkpoint is not None:
-            return {**settings, "checkpoint": sha256_of_file(self.checkpoint)}
-        if self.training is None:
-            return settings
-        training = self.identity("training")
-        training |= {name: sha256_of_file(path) for name, path in self.training.files.items()}
-        return {**settings, "training": training, "seed": self.seed}
+            settings["checkpoint"] = sha256_of_file(self.checkpoint)
+        for name, training in self.trainings.items():
+            files = {of: sha256_of_file(path) for of, path in training.files.items()}
+            settings |= {name: {**self.identity(name), **files}, "seed": self.seed}
+        return settings
 
     def classifier(self) -> nn.Module:
         """A freshly initialized f, the same for the same seed; with pretrained weights where set."""

@@ -80,14 +80,17 @@ class Foundation:
         The defense is a part of it exactly where it installs layers in f, or where f is trained behind it.
         """
         experiment = self.experiment
-        training, dataset, installs = experiment.training, experiment.dataset, experiment.defense.installs
-        if training is None:
+        dataset, installs = experiment.dataset, experiment.defense.installs
+        trainings = experiment.trainings.values()
+        if not trainings:
             return experiment.origin | ({"defense": self.defense_key} if installs else {})
+        uses_test = any(training.uses_test for training in trainings)
+        uses_defense = any(training.uses_defense for training in trainings)
         return {
             **experiment.origin,
             "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
-            **({"test": dataset.fingerprint("test")} if training.uses_test else {}),
-            "defense": self.defense_key if training.uses_defense or installs else None,
+            **({"test": dataset.fingerprint("test")} if uses_test else {}),
+            "defense": self.defense_key if uses_defense or installs else None,
         }
 
     @cached_property
@@ -105,7 +108,7 @@ class Foundation:
         """f, trained or loaded, ready for evaluation on the device."""
         experiment = self.experiment
         classifier = experiment.classifier()
-        training = experiment.training
+        training = experiment.fine_tuning or experiment.training
         if training is not None:
             names = classifier.state_dict().keys()
             job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training), names)
@@ -115,10 +118,17 @@ class Foundation:
         # channels_last is faster for convolutions on every device; the result is the same
         return freeze(classifier).to(experiment.device).to(memory_format=torch.channels_last)
 
+    @cached_property
+    def untuned(self) -> "Foundation":
+        """The foundation whose f the fine-tuning starts from; its artifacts are not this run's own."""
+        return Foundation(self.experiment.untuned)
+
     def _train(self, classifier: nn.Module, training: Training) -> Artifact:
         experiment = self.experiment
         state = local_folder(experiment.store.root) / "training" / f"{self.classifier_key}.pt"
         classifier.to(experiment.device)
+        if experiment.fine_tuning is not None:
+            classifier.load_state_dict(self.untuned.network.state_dict())
         looks_on = {"test": experiment.dataset.load("test")} if training.uses_test else {}
         history = training.behind(self.defense).fit(
             classifier,

@@ -165,7 +165,7 @@ class Pace:
 def is_ready(foundation: Foundation) -> bool:
     """Whether f needs no training any more."""
     store, key = foundation.experiment.store, foundation.classifier_key
-    return foundation.experiment.training is None or store.path("classifier", key).exists()
+    return not foundation.experiment.trainings or store.path("classifier", key).exists()
 
 
 def some_images(foundation: Foundation, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -41,10 +41,15 @@ def network(config: Mapping[str, Any]) -> Component:
     return component("classifier", settings, offered=offered, kinds=(nn.Module,))
 
 
-def group_component(name: str, config: Mapping[str, Any]) -> Component:
-    """A group's component; a target that is not ours is offered what the run knows."""
-    settings, preset = config[name], config["preset"]
-    require(isinstance(settings, Mapping), f"{name} is {settings!r}; choose one with {name}=NAME")
+def group_component(name: str, config: Mapping[str, Any], at: str | None = None) -> Component:
+    """A group's component; a target that is not ours is offered what the run knows.
+
+    at: where in the config its settings stand, if not under the group's name.
+    """
+    at = at or name
+    settings, preset = config[at], config["preset"]
+    chosen = name if at == name else f"{name}@{at}"
+    require(isinstance(settings, Mapping), f"{at} is {settings!r}; choose one with {chosen}=NAME")
     offered: dict[str, Any] = {}
     if name == "dataset":
         settings = _dataset(settings)
@@ -59,7 +64,7 @@ def group_component(name: str, config: Mapping[str, Any]) -> Component:
     if name == "training" and not is_ours(settings.get("_target_")):
         offered = dict(preset.get("standard", {}))
     known = _of_datasets() if name == "dataset" else ()
-    return component(name, settings, offered=offered, known=known, kinds=(KINDS[name],))
+    return component(at, settings, offered=offered, known=known, kinds=(KINDS[name],))
 
 
 def _dataset(settings: Mapping[str, Any]) -> Mapping[str, Any]:

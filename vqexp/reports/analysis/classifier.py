@@ -6,6 +6,8 @@ from typing import Any
 from vqexp.core.keys import key_of
 from vqexp.pipeline.record import Record
 
+RECIPE = ("epochs", "optimizer", "lr", "augment")  # the settings of a training that its name tells
+
 
 def classifier_key(record: Record) -> str:
     """Returns a key of the record's classifier; an empty text if the record names none."""
@@ -19,22 +21,28 @@ def classifier_name(record: Record, *others: Record) -> str:
     """
     identity = record.classifier
     name = str(identity["_target_"]).rsplit(".", 1)[-1]
+    tuning, number = identity.get("fine_tuning"), _number(identity, *others)
+    tuned = f", fine-tuned by {_recipe(tuning, number)}" if tuning else ""
     if identity.get("checkpoint"):
-        return f"{name}, checkpoint {identity['checkpoint'][:12]}"
+        return f"{name}, checkpoint {identity['checkpoint'][:12]}{tuned}"
     if identity.get("name"):
-        return f"{name}, {identity['name']}"
+        return f"{name}, {identity['name']}{tuned}"
     if identity.get("weights"):
-        return f"{name}, weights {identity['weights']}"
-    training = identity["training"]
-    recipe = ", ".join(
-        f"{key} {_name(training[key])}" for key in ("epochs", "optimizer", "lr", "augment") if key in training
-    )
-    recipe += f", from checkpoint {training['start'][:12]}" if training.get("start") else ""
-    if others:
-        recipe += f", {1 + len(others)} trainings"
-    else:
-        recipe += f", key {key_of('classifier', identity)[:8]}"
-    return f"{name}, trained by {_name(training.get('objective') or training)} ({recipe})"
+        return f"{name}, weights {identity['weights']}{tuned}"
+    return f"{name}, trained by {_recipe(identity['training'], '' if tuning else number)}{tuned}"
+
+
+def _recipe(training: Mapping[str, Any], number: str) -> str:
+    """Returns `Standard (epochs 25, ..., key 01234567)`. number: what comes last."""
+    told = [f"{key} {_name(training[key])}" for key in RECIPE if key in training]
+    told += [f"from checkpoint {training['start'][:12]}"] if training.get("start") else []
+    told += [number] if number else []
+    return f"{_name(training.get('objective') or training)} ({', '.join(told)})"
+
+
+def _number(identity: Mapping[str, Any], *others: Record) -> str:
+    """Returns how many trainings there are; the key of a single one."""
+    return f"{1 + len(others)} trainings" if others else f"key {key_of('classifier', identity)[:8]}"
 
 
 def _name(value: Any) -> str:

@@ -86,7 +86,7 @@ def _deviation(cell: Cell, measured: Mapping[Place, Sequence[Record]]) -> Deviat
         return None
     images = TEST_IMAGES.get(cell.dataset, USUAL)
     scale = first.scale * math.sqrt(first.n / images)
-    trained = any("training" in record.classifier for record in records)  # then seeds are other networks
+    trained = any("data" in record.classifier for record in records)  # then seeds are other networks
     attacks = None
     if len(estimates) > 1 and not trained:
         # the seeds' means still hold a part of what their draws spread, and one run of a paper all of it

@@ -14,7 +14,7 @@ from vqexp.pipeline.record import Record, Right
 def family(record: Record) -> str:
     """Returns a key of how the record's f was made, whatever the seed and the versions of libraries."""
     identity = {name: value for name, value in record.classifier.items() if name != "seed"}
-    if "training" not in identity:
+    if "data" not in identity:  # f came ready
         return key_of(identity)
     count, _, images = identity["data"]  # between them, the seed that draws a part of the images
     settings = record.config["defense"]

@@ -21,8 +21,8 @@ from vqexp.reports.spec.settings import from_overrides, to_overrides
 
 # settings of the adversary that are a surrogate's
 SURROGATE = (
-    "classifier@",
-    "training@",
+    "classifier@adversary",
+    "training@adversary",
     *(f"{plus}adversary.{name}" for plus in ("", "+") for name in ("classifier", "training", "seed")),
 )
 CURVE = re.compile(rf"^(curve: \w+|{STRENGTH}) .*")  # the label of a point of a curve

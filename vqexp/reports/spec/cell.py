@@ -12,6 +12,7 @@ from vqexp.reports.spec.settings import group_of, to_overrides
 if TYPE_CHECKING:
     from vqexp.pipeline.record import MadeFor
 
+TRAININGS = ("training", "training@fine_tuning")
 UNKNOWN = "???"  # of a choice that the command line completes
 
 
@@ -74,8 +75,8 @@ class Cell:
         These are dataset, classifier and training and, if the cell has a training of its own or the defense
         stands inside f, the defense, because f is trained with it.
         """
-        names = {"dataset", "classifier", "classifier.name", "training"}
-        behind = "training" in self.settings or installs(self.settings.get("defense"))
+        names = {"dataset", "classifier", "classifier.name", *TRAININGS}
+        behind = not self.settings.keys().isdisjoint(TRAININGS) or installs(self.settings.get("defense"))
         return tuple(
             (name, value)
             for name, value in self.settings.items()

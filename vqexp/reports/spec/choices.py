@@ -21,11 +21,13 @@ def read_settings(path: Path) -> dict[str, Any]:
 def chosen_by(path: Path) -> dict[str, str]:
     """group -> choice: what a file chooses of other groups, as a dataset does its preset."""
     entries = [entry for _, defaults in _files(path) for entry in defaults if isinstance(entry, dict)]
-    return {
-        name.removeprefix("override /").partition("@")[0]: choice
-        for entry in entries
-        for name, choice in entry.items()
-    }
+    return {_place(name): choice for entry in entries for name, choice in entry.items()}
+
+
+def _place(name: str) -> str:
+    """Where a choice of a defaults list stands in the config: in its group, unless it says another place."""
+    group, _, package = name.removeprefix("override /").partition("@")
+    return package.removeprefix("_global_.") or group
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

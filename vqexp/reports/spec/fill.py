@@ -29,6 +29,7 @@ FREE = {
     "metric": {"runs", "select_runs", "vote", "all"},
     "defense": {"seed"},
 }
+TUNING = "training@fine_tuning"  # the name by which a cell chooses f's last training
 F = ("classifier", "training", "precision")  # what a cell may say of f, beside the kind of its training
 STATISTICS = "classifier.statistics"  # no part of f: see `by_batch`
 TOLD = ("dataset", "preset", "scale")  # the groups whose settings count for all rows of an audit
@@ -41,6 +42,8 @@ def settings_key(config: Mapping[str, Any]) -> str:
     A setting that is newer than the record counts as the default of its constructor.
     """
     settings = {group: _settings(group, config[group]) for group in GROUPS}
+    if config.get("fine_tuning"):
+        settings["fine_tuning"] = _settings("training", config["fine_tuning"])
     return key_of(settings, *by_batch(config))
 
 
@@ -195,6 +198,9 @@ def cell_key(settings: Mapping[str, Any], scale: str) -> str:
 def _cell_key(cell: tuple[str, ...], scale: str) -> str:
     settings = {group: _settings(group, composed(cell, group, scale, _matters)) for group in GROUPS}
     told = from_overrides(cell)
+    if told.get(TUNING):
+        tuned = f"training={told[TUNING]}"
+        settings["fine_tuning"] = _settings("training", composed((tuned,), "training", scale, _matters))
     config = {group: {"statistics": told.get(f"{group}.statistics")} for group in ("classifier", "adversary")}
     config["attack"] = composed(cell, "attack", scale, _is_batch_size)
     return key_of(settings, *by_batch(config))

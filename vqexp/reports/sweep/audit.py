@@ -14,13 +14,15 @@ from vqexp.audits.result import AuditResult, read_audit
 from vqexp.audits.strength import at_strength
 from vqexp.core.atomic import write_atomically
 from vqexp.core.config import numbers
-from vqexp.core.errors import ConfigError, SenselessError
+from vqexp.core.errors import ConfigError, MissingError, SenselessError
 from vqexp.core.keys import key_of
 from vqexp.core.places import place
 from vqexp.core.store import Store
 from vqexp.pipeline import prepare, read
 from vqexp.reports.render.audit_page import audit_page
 from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.fill import TUNING
+from vqexp.reports.spec.settings import to_overrides
 from vqexp.reports.sweep.base import Sweep, check_labels_stay_true, shared_by_cells
 
 
@@ -33,7 +35,7 @@ class AuditSweep(Sweep):
         assert isinstance(settings, dict)
         self.audit = load_audit({str(name): value for name, value in settings.items()})
         shared = shared_by_cells(overrides)
-        attempts, own = self.audit.attempts(), self.audit.multiples()  # these have their own f and strength
+        attempts, own = self.audit.attempts(), self.audit.multiples()  # these have a strength of their own
         cells = [cell for choices in attempts for cell in choices if cell.row not in own]
         check_labels_stay_true(overrides, [cell.settings for cell in cells])
         self.left_out: dict[str, str] = {}
@@ -65,26 +67,34 @@ class AuditSweep(Sweep):
                 prepare(self.compose(job), check_store=False)
             except SenselessError as error:
                 reasons.append(str(error))
+            except MissingError as error:
+                if TUNING not in cell.settings:
+                    raise
+                reasons.append(str(error))  # there may be no images to train on
             else:
                 return job
         self.left_out[choices[0].row] = reasons[-1]
         return None
 
     def _job(self, cell: Cell, shared: Sequence[str]) -> list[str]:
-        """The overrides of a row; raises `SenselessError` if its defense has no such strength."""
+        """The overrides of a row; raises `SenselessError` if there is no such strength, or fine-tuning."""
         own = cell.overrides()
         multiple = self.audit.multiples().get(cell.row)
         if multiple is None:
             # what the command line says of the accuracies is not for a row of another metric
             other = "metric" in cell.settings
             return own + [text for text in shared if not (other and text.startswith("metric."))]
+        if TUNING in cell.settings and self.config.get("fine_tuning") is not None:
+            raise SenselessError("f is fine-tuned already")
         defense = numbers(OmegaConf.to_container(self.config.defense, resolve=True))
-        changed = at_strength(defense, multiple, self.config.dataset.shape)
-        strength = [f"{'' if name in defense else '++'}defense.{name}={v}" for name, v in changed.items()]
-        # the row's own training and strength, not those of the command line
-        replaced = {name for name in cell.settings if name == "training"} | {f"defense.{n}" for n in changed}
-        kept = [text for text in shared if text.lstrip("+").partition("=")[0] not in replaced]
-        return [*own, *kept, *strength]
+        at = at_strength(defense, multiple, self.config.dataset.shape)
+        changed = {f"defense.{name}": value for name, value in at.items()}
+        # in place of what the command line says of it; with `++` where the choice has no such setting
+        told = {text.partition("=")[0].lstrip("+"): text.partition("=")[0] for text in shared}
+        usual = {f"defense.{name}": f"defense.{name}" for name in defense}
+        strength = {(usual | told).get(name, f"++{name}"): value for name, value in changed.items()}
+        kept = [text for text in shared if text.partition("=")[0] not in strength]
+        return [*own, *kept, *to_overrides(strength)]
 
     def check(self) -> None:
         """Done where the jobs were chosen."""

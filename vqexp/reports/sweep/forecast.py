@@ -71,7 +71,9 @@ class Forecast:
         return self._paces[key]
 
     def _training(self, stages: Stages, pace: Pace) -> Iterator[float | None]:
-        found: dict[str, Foundation] = {each.classifier_key: each for each in (stages, stages.seen)}
+        every = [stages, stages.seen]
+        every += [each.untuned for each in every if each.experiment.fine_tuning is not None]
+        found: dict[str, Foundation] = {each.classifier_key: each for each in every}
         for key, each in found.items():
             if key not in self._trained and not is_ready(each):
                 self._trained.add(key)
@@ -139,8 +141,9 @@ def _cost(stages: Stages, stage: Stage, images: int, of: int, pace: Pace) -> flo
 
 
 def _trained(foundation: Foundation, pace: Pace) -> float | None:
-    """Seconds that f's training takes; None for one whose parts are not known."""
-    experiment, training = foundation.experiment, foundation.experiment.training
+    """Seconds that f's last training takes; None for one whose parts are not known."""
+    experiment = foundation.experiment
+    training = experiment.fine_tuning or experiment.training
     if not isinstance(training, Descent):
         return None
     own, asked = drill(experiment, training, foundation.defense)

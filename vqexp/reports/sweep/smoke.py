@@ -44,6 +44,6 @@ def smoke(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _replaced(name: str) -> bool:
     if name.startswith("metric."):
         return name not in KEPT
-    if "@" in name or name.startswith(SURROGATE):
+    if "@adversary" in name or name.startswith(SURROGATE):
         return True
     return name in REPLACED or group_of(name) in ("dataset", "preset", "classifier")
