@@ -1,4 +1,4 @@
-"""Random weights inside f: their distribution, their draws, their constraint, their places."""
+"""Random weights inside f: their distribution, their draws, their constraint, their positions."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from vqexp.adversaries import WhiteBox
 from vqexp.adversaries.view import DRAWS
 from vqexp.attacks import PGD
-from vqexp.classifiers import load_checkpoint, places, save_checkpoint, small_resnet, wide_resnet
+from vqexp.classifiers import load_checkpoint, positions, save_checkpoint, small_resnet, wide_resnet
 from vqexp.core.draws import Draw
 from vqexp.core.errors import ConfigError
 from vqexp.core.random_module import call, is_random
@@ -140,7 +140,7 @@ def test_training_keeps_it(few, settings, low, high):
 
 def test_each_position_has_weights_of_its_map():
     shapes = {0: (1, 3, 8, 8), 1: (1, 4, 4, 4), 2: (1, 4, 4, 4), 3: (1, 8, 2, 2), 5: (1, 16)}
-    assert places(network()).keys() == shapes.keys()
+    assert positions(network()).keys() == shapes.keys()
     for position, shape in shapes.items():
         model = CTRW(shape=SHAPE, position=position).install(network())
         (layer,) = [each for each in model.modules() if isinstance(each, RandomWeight)]
@@ -149,7 +149,7 @@ def test_each_position_has_weights_of_its_map():
         torch.testing.assert_close(plain, network()(X))
     with pytest.raises(ConfigError, match=r"position is 4; this classifier has 0 \(conv1\), 1 \(layer1\)"):
         CTRW(shape=SHAPE, position=4).install(network())
-    assert places(wide_resnet(SHAPE, 10, depth=10, widen_factor=1))[3] == "block3"
+    assert positions(wide_resnet(SHAPE, 10, depth=10, widen_factor=1))[3] == "block3"
 
 
 def test_in_and_out():

@@ -6,7 +6,7 @@ from vqexp.classifiers.huggingface import HuggingFace
 from vqexp.classifiers.imagenet import efficientnet_v2_s, resnet50, torchvision
 from vqexp.classifiers.in_memory import LogProbabilities, in_memory
 from vqexp.classifiers.normalize import Normalized, normalized
-from vqexp.classifiers.places import place, places
+from vqexp.classifiers.positions import layer_at, positions
 from vqexp.classifiers.precision import PRECISIONS, check_compiles, computed
 from vqexp.classifiers.resnet import resnet18, resnet18_torchvision
 from vqexp.classifiers.robustbench import robustbench
@@ -31,10 +31,10 @@ __all__ = [
     "convex",
     "efficientnet_v2_s",
     "in_memory",
+    "layer_at",
     "load_checkpoint",
     "normalized",
-    "place",
-    "places",
+    "positions",
     "resnet18",
     "resnet18_torchvision",
     "resnet50",

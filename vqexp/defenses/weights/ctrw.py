@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vqexp.classifiers import place
+from vqexp.classifiers import layer_at
 from vqexp.core.draws import Streams
 from vqexp.core.errors import check_number, one_of, require
 from vqexp.defenses.weights.constraint import FIXED, Constraint
@@ -75,7 +75,7 @@ class CTRW(Installed):
     """Random weights at one place of f, trained with it: by gradient descent, as every other parameter is.
 
     position: 0 stands at the first convolution, 1 to 4 at a residual stage, 5 at the last linear layer
-    (`vqexp.classifiers.places`). where (Table 4): the weights multiply what goes into the layer that is there
+    (`vqexp.classifiers.positions`). where (Table 4): the weights multiply what goes into the layer there
     (`in_channels`), what comes out of it, or `both`; or, at position 0, the convolution's `filters`.
     std, constraint, lower, upper: `RandomWeight` and `Constraint`; the bounds hold for each set of weights by
     itself, whatever its size. In the released code mu and sigma start at 1, and an inference's draw is shared
@@ -112,7 +112,7 @@ class CTRW(Installed):
 
     def install(self, classifier: nn.Module) -> nn.Module:
         """Replaces the module at the position by one with the weights around it, or in it."""
-        name = place(classifier, self.position)
+        name = layer_at(classifier, self.position)
         module = classifier.get_submodule(name)
         if self.where == "filters":
             assert isinstance(module, nn.Conv2d)

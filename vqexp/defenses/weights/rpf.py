@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vqexp.classifiers import place
+from vqexp.classifiers import layer_at
 from vqexp.core.draws import Streams
 from vqexp.core.errors import check_number, require
 from vqexp.defenses.weights.installed import Installed, replace_module
@@ -53,7 +53,7 @@ class RPF(Installed):
 
     def install(self, classifier: nn.Module) -> nn.Module:
         """Replaces the first convolution."""
-        name = place(classifier, 0)
+        name = layer_at(classifier, 0)
         convolution = classifier.get_submodule(name)
         assert isinstance(convolution, nn.Conv2d)
         count, whole = round(self.share * convolution.out_channels), convolution.out_channels

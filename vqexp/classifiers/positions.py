@@ -10,7 +10,7 @@ FIRST, LAST = 0, 5
 STAGE = re.compile(r"(?:layer|block)([1-4])")  # in torchvision's ResNets, in wide ones and in RobustBench's
 
 
-def places(network: nn.Module) -> dict[int, str]:
+def positions(network: nn.Module) -> dict[int, str]:
     """The position -> the name of the module there, numbered as by Ma et al. 2023 (section 4.3, Figure 3d).
 
     0: the first convolution; 1 to 4: the residual stages, of which a network may have fewer or none; 5: the
@@ -27,9 +27,9 @@ def places(network: nn.Module) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def place(network: nn.Module, position: int) -> str:
+def layer_at(network: nn.Module, position: int) -> str:
     """The name of the module at a position. Raises `ConfigError` if there is none."""
-    found = places(network)
+    found = positions(network)
     told = ", ".join(f"{number} ({name})" for number, name in found.items())
     require(
         position in found, f"defense.position is {position}; this classifier has {told or 'no positions'}"
