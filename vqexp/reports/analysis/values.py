@@ -10,6 +10,7 @@ from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.gather import Place
 from vqexp.reports.analysis.names import column_title
 from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.parts import parts_for
 from vqexp.reports.spec.table import Table
 
 
@@ -78,11 +79,9 @@ def command_of_missing(table: Table, grid: Grid, records: Mapping[Place, Record]
         return ""
     rows = list(dict.fromkeys(cell.row for cell in missing))
     columns = [name for name in table.columns if any(cell.column == name for cell in missing)]
-    whole = f"{grid.title}, "
     only = []
-    if set(rows) == {cell.row for cell in table.cells() if whole in cell.row}:
-        rows = [whole]
     if len(missing) < len(table.cells()):
+        rows = parts_for(rows, [row["label"] for row in table.rows])
         only.append(f"figure.only_rows={json.dumps(rows)}")
     if len(columns) < len(table.columns):
         only.append(f"figure.only_columns={json.dumps(columns)}")

@@ -1,0 +1,37 @@
+"""The fewest words that choose some rows and no others, as `only_rows` takes them."""
+
+from collections.abc import Collection, Iterator
+
+
+def parts_for(wanted: Collection[str], labels: Collection[str]) -> list[str]:
+    """Returns parts of the wanted labels of which each wanted one has some, and no other label has any.
+
+    Labels are made of words between commas, and so are parts. A part that is a label itself chooses this one
+    alone. Taken greedily: first the part that most of the labels share.
+    """
+    others = [label for label in labels if label not in wanted]
+    chosen = {part: _chosen_by(part, wanted, labels) for label in wanted for part in _parts(label)}
+    safe = {
+        part: rows
+        for part, rows in chosen.items()
+        if part in labels or not any(part in label for label in others)
+    }
+    found, left = [], set(wanted)
+    while left:
+        best = max(safe, key=lambda part: (len(safe[part] & left), -len(part)))
+        found.append(best)
+        left -= safe[best]
+    return found
+
+
+def _parts(label: str) -> Iterator[str]:
+    """The label itself, and every run of its words."""
+    words = label.split(", ")
+    yield label
+    for first in range(len(words)):
+        for stop in range(first + 1, len(words) + 1):
+            yield ", ".join(words[first:stop])
+
+
+def _chosen_by(part: str, wanted: Collection[str], labels: Collection[str]) -> set[str]:
+    return {part} if part in labels else {label for label in wanted if part in label}
