@@ -10,8 +10,9 @@ from hydra import compose, initialize_config_dir
 from inner import InnerNoise
 from torch import nn
 
-from vqexp.adversaries import Oblivious, Query, Soft, StraightThrough, WhiteBox
+from vqexp.adversaries import Oblivious, Query, Soft, StraightThrough, View, WhiteBox
 from vqexp.adversaries.soft import SoftQuantizer
+from vqexp.adversaries.view import kept_for_backward
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import save_checkpoint
 from vqexp.core.config import CONF, register_resolvers, resolved
@@ -554,3 +555,36 @@ def test_an_attacker_of_no_defense_is_not_said_to_ignore_it():
     oblivious = Oblivious(cost="free")
     assert oblivious.knows(PRD(s=2, k=4, sigma=0, tau=0)) == "this attacker does not know the defense"
     assert oblivious.knows(NoDefense()) == "there is no defense to know"
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_a_fixed_view_keeps_within_a_limit(monkeypatch, library):
+    """Batch by batch, or computed again for a library that differentiates by itself: the same gradients."""
+    torch.manual_seed(0)
+    sizes = []
+
+    class Noted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.f = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 30 * 30, 5))
+
+        def forward(self, images):
+            sizes.append(len(images))
+            return self.f(images)
+
+    def gradient(view):
+        sizes.clear()
+        if not library:
+            return view.gradient(images, labels, ce)[0]
+        points = images.clone().requires_grad_(True)
+        return torch.autograd.grad(ce(view(points), labels).sum(), points)[0]
+
+    f, images, labels = Noted(), torch.rand(30, 3, 32, 32), torch.arange(30) % 5
+    whole = gradient(View(f))
+    assert max(sizes) == 30
+    monkeypatch.setattr("vqexp.adversaries.view.MOST", 10.5 * kept_for_backward(f, images[:1]) / 2**20)
+    torch.testing.assert_close(gradient(View(f)), whole)
+    assert max(sizes) == 10
+    f.by_batch = True
+    gradient(View(f))
+    assert sizes == [30]

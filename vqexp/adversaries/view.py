@@ -19,6 +19,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 NUMBERS = 2**24  # draws that one attack may number
 WORST = 1 / 4  # of the draws, that `worst` averages
+# MiB that a fixed view keeps for the backward pass on a CPU, whose system kills a process that takes too much
+MOST = 2048
+SMALL = 2**18  # bytes of images, about which nobody needs to ask
 # which draws a view shows: new ones at every call; the same at every call of a restart, and for every image;
 # those of the evaluation, the same for every image; none, but the mean of what is random
 DRAWS = ("fresh", "held", "evaluation", "mean")
@@ -29,7 +32,8 @@ class View(nn.Module):
 
     random: two calls on the same images differ. decides: the loss at one point says how good the point is;
     False where it owes something to a draw that does not judge. differentiable: it has a gradient to follow.
-    samples: draws that one gradient averages over.
+    samples: draws that one gradient averages over. On a CPU, images that would need more than `MOST` go one
+    batch after the other.
     """
 
     random = False
@@ -40,7 +44,8 @@ class View(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.whole = model, by_batch(model)  # whole: a call gets all images
+        self._bytes: int | None = None  # that autograd keeps for an image
 
     def start(self, seed: int, ids: Tensor | None = None) -> None:
         """Begin an attack: its draws follow from `seed`, in [0, 2^31), and the images' ids (N,)."""
@@ -51,12 +56,23 @@ class View(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes): what attacks of other libraries take."""
         asked()
-        logits = self.model(images)
+        size = self._fitting(images) if torch.is_grad_enabled() else len(images)
+        if size < len(images):  # computed again on the way back
+            parts = [checkpoint(self.model, some, use_reentrant=False) for some in images.split(size)]
+            logits = torch.cat(parts)
+        else:
+            logits = self.model(images)
         check_logits(logits, len(images))
         return logits
 
     def gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
         """(gradient (N, C, H, W), loss (N,)) with respect to the images."""
+        size = self._fitting(images)
+        batches = zip(images.split(size), labels.split(size), strict=True)
+        gradients, losses = zip(*(self._gradient(*batch, loss) for batch in batches), strict=True)
+        return torch.cat(gradients), torch.cat(losses)
+
+    def _gradient(self, images: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
             terms = loss(self(images), labels)
@@ -65,6 +81,18 @@ class View(nn.Module):
     def one_draw(self) -> nn.Module:
         """The same view on a single draw a call, for attacks that average by themselves."""
         return self
+
+    def _fitting(self, images: Tensor) -> int:
+        """How many of the images go together. A GPU says when it is full, and its batch is halved."""
+        if self.whole or images.nbytes < SMALL or images.device.type != "cpu":
+            return max(1, len(images))
+        return self._within(MOST, images)
+
+    def _within(self, limit: float, images: Tensor) -> int:
+        """How many images fit into `limit` MiB, by what autograd keeps for the first."""
+        if self._bytes is None:
+            self._bytes = kept_for_backward(self.model, images[:1].detach())
+        return max(1, int(limit * 2**20 / max(1, self._bytes)))
 
 
 class RandomView(View):
@@ -91,10 +119,8 @@ class RandomView(View):
         super().__init__(model)
         self.samples, self.average, self.draws, self.memory_limit = samples, average, draws, memory_limit
         self.random, self.decides = draws == "fresh", draws in ("evaluation", "mean")
-        self.whole = by_batch(model)  # then a call gets all images, on one draw
         self._next = 0
         self._ids: Tensor | None = None
-        self._bytes: int | None = None
 
     def start(self, seed: int, ids: Tensor | None = None) -> None:
         """Draws are numbered in the order of the calls, from a number of the attack's own."""
@@ -197,10 +223,7 @@ class RandomView(View):
         """How many images' draws fit into the limit, by what autograd keeps for one of them."""
         if self.whole or len(images) * self.samples == 1:  # there is nothing to split
             return len(images)
-        if self._bytes is None:
-            self._bytes = kept_for_backward(self.model, images[:1].detach())
-        limit = self.memory_limit or (1024 if images.device.type == "cpu" else 16384)
-        return max(1, int(limit * 2**20 / max(1, self._bytes)))
+        return self._within(self.memory_limit or (1024 if images.device.type == "cpu" else 16384), images)
 
 
 def view_of(model: nn.Module) -> View:
