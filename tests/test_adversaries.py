@@ -11,8 +11,8 @@ from inner import InnerNoise
 from torch import nn
 
 from vqexp.adversaries import Oblivious, Query, Soft, StraightThrough, View, WhiteBox
+from vqexp.adversaries.memory import kept_for_backward
 from vqexp.adversaries.soft import SoftQuantizer
-from vqexp.adversaries.view import kept_for_backward
 from vqexp.attacks.losses import ce
 from vqexp.classifiers import save_checkpoint
 from vqexp.core.config import CONF, register_resolvers, resolved

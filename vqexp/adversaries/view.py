@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vqexp.adversaries.memory import kept_for_backward
 from vqexp.core.by_batch import by_batch
-from vqexp.core.draws import Draw, repeated
+from vqexp.core.draws import repeated
 from vqexp.core.inputs import check_logits
 from vqexp.core.progress import asked
 from vqexp.core.random_module import call, is_random
@@ -239,27 +240,3 @@ def gradient_of(terms: Tensor, images: Tensor) -> Tensor:
         return torch.zeros_like(images)
     (gradient,) = torch.autograd.grad(terms.sum(), images, allow_unused=True)
     return torch.zeros_like(images) if gradient is None else gradient
-
-
-def kept_for_backward(model: nn.Module, image: Tensor) -> int:
-    """Bytes that autograd keeps for the backward pass of one image (1, C, H, W): what a second one adds.
-
-    Parameters, which images share, are so not counted, nor are copies of them in another precision.
-    """
-
-    def kept(count: int) -> int:
-        sizes: dict[int, int] = {}
-
-        def pack(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        draw = Draw("attack", torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64))
-        images = image.repeat(count, 1, 1, 1).requires_grad_(True)
-        alive = []  # until the end, lest two of them have one address
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            alive.append(call(model, images, draw))
-        return sum(sizes.values())
-
-    return kept(2) - kept(1)
