@@ -10,10 +10,12 @@ from vqexp.core.config import CONF, register_resolvers
 from vqexp.core.errors import ConfigError
 from vqexp.pipeline import prepare
 from vqexp.pipeline.foundation import Foundation
+from vqexp.pipeline.stages import Stages
 from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.trainings import family
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.fill import Index
+from vqexp.reports.sweep import forecast
 
 QUICK = (
     "scale=smoke",
@@ -152,3 +154,22 @@ def test_one_of_your_own_is_named_by_its_target(vqexp, tmp_path, monkeypatch):
     assert (status, err) == (0, "")
     (record,) = results.records(tmp_path / "store")
     assert record.config["fine_tuning"] == {"_target_": "mine.Shrink", "by": 0.25}
+
+
+@pytest.mark.trains
+def test_the_trainings_that_are_missing_are_foretold(foundation, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        forecast, "_trained", lambda each, pace: asked.append(list(each.experiment.trainings)) or 0.0
+    )
+
+    def foretold():
+        asked.clear()
+        list(forecast.Forecast()._training(Stages(foundation(*TUNED).experiment), None))
+        return sorted(asked)
+
+    assert foretold() == [["training"], ["training", "fine_tuning"]]
+    assert foundation().network is not None
+    assert foretold() == [["training", "fine_tuning"]]
+    assert foundation(*TUNED).network is not None
+    assert foretold() == []

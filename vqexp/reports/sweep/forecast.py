@@ -71,11 +71,11 @@ class Forecast:
         return self._paces[key]
 
     def _training(self, stages: Stages, pace: Pace) -> Iterator[float | None]:
-        every = [stages, stages.seen]
-        every += [each.untuned for each in every if each.experiment.fine_tuning is not None]
-        found: dict[str, Foundation] = {each.classifier_key: each for each in every}
-        for key, each in found.items():
-            if key not in self._trained and not is_ready(each):
+        new: list[Foundation] = [each for each in (stages, stages.seen) if not is_ready(each)]
+        tuned = [each.untuned for each in new if each.experiment.fine_tuning is not None]
+        new += [each for each in tuned if not is_ready(each)]
+        for key, each in {each.classifier_key: each for each in new}.items():
+            if key not in self._trained:
                 self._trained.add(key)
                 yield _trained(each, pace)
 
