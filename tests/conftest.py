@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from command_line import called
+from composing import compose_once
 from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra
 from PIL import Image, ImageOps
@@ -31,6 +32,7 @@ torch.set_num_threads(1)  # tests run side by side, and threads that wait for on
 
 # Hydra composes each config twice, first only to read hydra.mode, which `-m` sets; subprocesses still do.
 Hydra.get_mode = lambda self, config_name, overrides: None
+compose_once()
 
 ROOT = Path(os.environ.get("VQEXP_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
 # of f, with which a table's cells take seconds
