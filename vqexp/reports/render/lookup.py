@@ -16,6 +16,10 @@ class Lookup:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries: Mapping[str, Entry] = {entry.table.name: entry for entry in entries}
+        self._cells = {
+            name: {(cell.row, cell.column): cell for cell in entry.table.cells()}
+            for name, entry in self._entries.items()
+        }
 
     def measured(self, where: Where) -> Estimate | None:
         """Returns the cell's estimate by the most complete classifier; None if it is not measured."""
@@ -31,10 +35,7 @@ class Lookup:
     def _found(self, where: Where) -> tuple[Cell, Record] | None:
         entry, place = self._entries[where[0]], (where[1], where[2])
         record = entry.sections[0].records.get(place) if entry.sections else None
-        if record is None:
-            return None
-        (cell,) = [cell for cell in entry.table.cells() if (cell.row, cell.column) == place]
-        return cell, record
+        return (self._cells[where[0]][place], record) if record else None
 
     def reported(self, where: Where) -> float | None:
         """Returns what the paper has in the cell, in percent; None if it has nothing there."""

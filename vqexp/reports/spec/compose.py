@@ -28,6 +28,23 @@ def composed(
 
     cell: its overrides. matters: group, name -> whether the setting does.
     """
+    choices, changes = _told(cell, scale)
+    needed, waiting = {}, [group]
+    while waiting:
+        name = waiting.pop()
+        if name in choices and name not in needed:
+            needed[name] = choices[name]
+            waiting += _groups_in(name, choices[name])
+            for text in changes:
+                if _parsed(text).key_or_group.startswith(f"{name}."):
+                    waiting += REFERENCE.findall(text)
+    own = tuple(text for text in changes if _parsed(text).key_or_group.split(".")[0] in needed)
+    return _resolved(group, tuple(sorted(needed.items())), own, matters)
+
+
+@cache
+def _told(cell: tuple[str, ...], scale: str) -> tuple[dict[str, str], list[str]]:
+    """Returns what is chosen of each group, by the cell or else by default, and the values that it sets."""
     told, changes = {"scale": scale}, []
     for text in cell:
         override = _parsed(text)
@@ -40,15 +57,13 @@ def composed(
     choices = {**_default_choices(), **told}
     for name in ("dataset", "preset"):  # which choose for others, unless the cell does
         choices |= {**_chosen(name, choices[name]), **told}
-    needed, waiting = {}, [group]
-    while waiting:
-        name = waiting.pop()
-        if name in choices and name not in needed:
-            needed[name] = choices[name]
-            set_by_cell = [text for text in changes if _parsed(text).key_or_group.startswith(f"{name}.")]
-            waiting += REFERENCE.findall(f"{_node(name, choices[name])}{set_by_cell}")
-    own = tuple(text for text in changes if _parsed(text).key_or_group.split(".")[0] in needed)
-    return _resolved(group, tuple(sorted(needed.items())), own, matters)
+    return choices, changes
+
+
+@cache
+def _groups_in(group: str, choice: str) -> list[str]:
+    """Returns the groups that a choice's interpolations name."""
+    return REFERENCE.findall(str(_node(group, choice)))
 
 
 @cache
