@@ -173,19 +173,18 @@ def digest(tensor):
     return blake2b(tensor.detach().numpy().tobytes(), digest_size=16).digest()
 
 
-def check_against_the_package(view, images, labels, eps, batch_size, budget=None, **settings):
+def check_against_the_package(view, images, labels, eps, batch_size, budget, **settings):
     """Our attack gives the package's images and verdicts, literally, of which some are robust, some not."""
     view = Recall(view)
     norm = "L2" if settings.get("norm") == "l2" else "Linf"
     version = settings.get("version", "standard")
     seed = Randomness(3, torch.arange(len(images))).seed
     package = pyautoattack.AutoAttack(view, norm=norm, eps=eps, seed=seed, version=version)
-    if budget is not None:
-        package.apgd.n_iter = package.apgd_targeted.n_iter = package.fab.n_iter = budget["steps"]
-        package.square.n_queries = budget["queries"]
+    package.apgd.n_iter = package.apgd_targeted.n_iter = package.fab.n_iter = budget["steps"]
+    package.square.n_queries = budget["queries"]
     expected, predictions = package.run_standard_evaluation(images, labels, batch_size=batch_size)
     questions = len(view.answers)
-    attack = AutoAttack(eps=eps, batch_size=batch_size, **settings, **(budget or {}))
+    attack = AutoAttack(eps=eps, batch_size=batch_size, **settings, **budget)
     found = attack.run(view, images, labels, seed=3)
     flags = found.tensors["autoattack_flags"]
     assert torch.equal(flags, predictions == labels)
@@ -218,20 +217,37 @@ SHORT = {"steps": 8, "queries": 50}
 
 
 @pytest.mark.parametrize(
-    ("eps", "budget", "settings"),
+    ("eps", "settings"),
     [
-        (0.08, None, {}),  # in full, so on few images
-        (0.45, SHORT, {"norm": "l2"}),
-        (0.08, SHORT, {"version": "plus"}),
-        (0.45, SHORT, {"version": "plus", "norm": "l2"}),
+        (0.08, {}),
+        (0.45, {"norm": "l2"}),
+        (0.08, {"version": "plus"}),
+        (0.45, {"version": "plus", "norm": "l2"}),
     ],
 )
-def test_autoattack_is_the_packages_on_digits(digits, digit_classifier, eps, budget, settings):
+def test_autoattack_is_the_packages_on_digits(digits, digit_classifier, eps, settings):
     images, labels = digits[0][:7], digits[1][:7].clone()
     labels[3] = (labels[3] + 1) % 10  # f is wrong there from the start
-    if budget is None:
-        images, labels = images[3:6], labels[3:6]
-    check_against_the_package(digit_classifier, images, labels, eps, batch_size=3, budget=budget, **settings)
+    check_against_the_package(digit_classifier, images, labels, eps, batch_size=3, budget=SHORT, **settings)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("version", ["standard", "plus"])
+def test_autoattack_in_full_is_set_as_the_package_is(digits, digit_classifier, version, norm):
+    """With no budget of ours each member has the package's own steps, restarts, targets and queries."""
+    images = digits[0][:2]
+    attack = AutoAttack(eps=0.08, norm=norm, version=version)
+    ours, lines = attack.authors_attack(digit_classifier, images, seed=3)
+    package = pyautoattack.AutoAttack(
+        digit_classifier, norm={"linf": "Linf", "l2": "L2"}[norm], eps=0.08, seed=3, version=version
+    )
+    assert ours.attacks_to_run == package.attacks_to_run
+    assert lines == []
+    for name in ("apgd", "apgd_targeted", "fab", "square"):
+        found, expected = vars(getattr(ours, name)), vars(getattr(package, name))
+        assert {**found, "device": str(found["device"])} == {**expected, "device": str(expected["device"])}
+    assert {ours.apgd.n_iter, ours.apgd_targeted.n_iter, ours.fab.n_iter} == {attack.lengths["steps"]}
+    assert ours.square.n_queries == attack.lengths["queries"]
 
 
 def test_autoattack_leaves_no_trace(digits, digit_classifier, capfd):
