@@ -15,13 +15,14 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from vqexp import results
 from vqexp.core.components import own_choices
@@ -82,8 +83,9 @@ def _kill_runs(folder: Path, kills: int) -> Killed:
 
 
 def _import_what_runs_import() -> None:
-    """Imports what is imported late, so that each fork need not; trains nothing."""
-    importlib.import_module("torch._dynamo")  # by an optimizer
+    """Imports and composes what each fork need not do again; trains nothing."""
+    for name in ("torch._dynamo", "sklearn.datasets", "statsmodels.stats.proportion"):
+        importlib.import_module(name)
     for chosen in RUNS:
         prepare(_composed(chosen), check_store=False).defense(torch.rand(1, 1, 8, 8))
 
@@ -178,9 +180,10 @@ def _run_all(root: Path, log: Path) -> None:
 
     with patch.object(Store, "_write", write):
         for chosen in RUNS:
-            run(_composed((*chosen, f"store.root={root}")))
+            run(OmegaConf.merge(_composed(chosen), {"store": {"root": str(root)}}))
 
 
+@cache
 def _composed(chosen: Sequence[str]) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=own_choices([*SMALL, *chosen]))
