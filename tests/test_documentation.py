@@ -30,8 +30,9 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # what changes a shell or installs: `tests/test_wheel.py` installs, and a shell's completion needs the shell
 SHELL = ("source .venv/bin/activate", 'eval "$(vqexp -sc install=bash)"')
 FAST = ["scale=smoke", "training.epochs=1", "classifier.width=4", "dataset.train_n=200", "dataset.n=4"]
-# of an audit, the rows that show that it works
+# of an audit, and of another table, the rows that show that it works
 AUDIT = 'table.only_rows=["no attack","PGD, margin"]'
+ROWS = {"table=audit": AUDIT, "table=vq_table2": "table.only_rows=[RandDisc]"}
 
 
 def blocks(page, language):
@@ -63,8 +64,8 @@ def quickly(words):
     """The arguments of a run or sweep, at smoke scale."""
     chosen = {word.split("=")[0] for word in words}
     fast = [text for text in FAST if text.split("=")[0] not in chosen - {"scale"}]
-    audit = [AUDIT] if "table=audit" in words else []
-    return [*(word for word in words if not word.startswith("scale=")), *fast, *audit]
+    rows = [ROWS[word] for word in words if word in ROWS]
+    return [*(word for word in words if not word.startswith("scale=")), *fast, *rows]
 
 
 @pytest.fixture

@@ -102,7 +102,8 @@ def test_big_networks_are_timed_once_and_for_a_while_only(seconds, configs, monk
         monkeypatch.setattr(pace, name, lambda: now[0])
     networks = ["defense=none"], ["defense=ctrw", "adversary=held"]
     attacks = ["attack=fgsm"], ["attack=pgd"], ["attack=pgd", "attack.steps=1000"], ["attack=mifgsm"]
-    common = ["dataset=cifar10", "classifier=wrn34_10", "training=pgd_at", "dataset.n=200"]
+    small = ["classifier.depth=10", "classifier.widen_factor=1"]  # how long it takes is said above
+    common = ["dataset=cifar10", "classifier=wrn34_10", *small, "training=pgd_at", "dataset.n=200"]
     table = [[*common, *network, *attack] for network in networks for attack in attacks]
     forecast = Forecast()
     found = [forecast.seconds(config) for config in configs(table, "store", small=())]

@@ -164,8 +164,9 @@ def test_a_holder_gives_signs_of_life(root, monkeypatch):
     lease.release()
 
 
-def work(root, log):
+def work(root, log, environment):
     """A process: eight artifacts, each noted in the file `log` by whoever makes it."""
+    os.environ.update(environment)
 
     def make(key):
         with open(log, "a") as file:
@@ -179,9 +180,9 @@ def work(root, log):
 
 def test_two_processes_share_the_work(root, tmp_path):
     log = tmp_path / "log"
-    started = [
-        multiprocessing.get_context("spawn").Process(target=work, args=(root, str(log))) for _ in range(2)
-    ]
+    processes = multiprocessing.get_context("forkserver")  # a fork of this one has threads that wait
+    processes.set_forkserver_preload(["vqexp.core.store", "vqexp.results", "s3fs", "moto.server"])
+    started = [processes.Process(target=work, args=(root, str(log), dict(os.environ))) for _ in range(2)]
     for each in started:
         each.start()
     for each in started:

@@ -268,7 +268,7 @@ def peak_memory(work, path):
 )
 def test_a_batch_of_large_images_stays_within_the_memory_limit(q, tmp_path, imagenet):
     """In torch, which takes more memory than compiled code."""
-    q.backend, imagenet = "torch", imagenet[:, :, :200, :200].contiguous()
+    q.backend, imagenet = "torch", imagenet[:, :, :140, :140].contiguous()
     q.memory_limit = None  # one image, not in tiles
     one = peak_memory(lambda: q(imagenet[:1], Draw()), tmp_path / "one")
     results = imagenet.nbytes / 2**20  # not working memory

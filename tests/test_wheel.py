@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import vqexp
+from vqexp.classifiers import save_checkpoint
 
 ROOT = Path(__file__).parents[1]
 # the editable install that tests run from lends the checkout to every process
@@ -43,9 +44,11 @@ def away(installed, folder, command):
     return done.stdout
 
 
-def test_a_table_runs_from_the_wheel(installed, tmp_path):
+def test_a_table_runs_from_the_wheel(installed, tmp_path, digit_classifier):
     cell = ["table.only_rows=[RandDisc]", "table.only_columns=[natural]"]
-    arguments = ["-m", "table=vq_table2", *cell, "scale=smoke", "training.epochs=1", "classifier.width=4"]
+    save_checkpoint(digit_classifier, tmp_path / "f.safetensors")  # importing what trains takes long
+    network = ["classifier.width=16", "classifier.checkpoint=f.safetensors"]
+    arguments = ["-m", "table=vq_table2", *cell, "scale=smoke", *network]
     out = away(installed, tmp_path, [sys.executable, "-c", AWAY, *arguments])
     assert "89.58 (0.13)" in out  # reported
     (path,) = (tmp_path / "results" / "store" / "records").glob("*.json")
