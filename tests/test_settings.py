@@ -1,11 +1,13 @@
 """A cell's settings: read from overrides, written as them, and the label that a run is told."""
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from vqexp.core.config import register_resolvers
+from vqexp.core.config import CONF, register_resolvers
 from vqexp.core.errors import ConfigError
+from vqexp.reports.spec.choices import Loader
 from vqexp.reports.spec.figure import figure_path, read_figure
 from vqexp.reports.spec.made_for import made_for
 from vqexp.reports.spec.settings import from_overrides, group_of, to_overrides
@@ -64,3 +66,9 @@ def test_resolvers_take_numbers_as_people_write_them():
     found = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
     assert found["twice"] == pytest.approx(16 / 255)
     assert found["least"] == pytest.approx(8 / 255)
+
+
+def test_every_file_of_conf_is_read_as_hydra_reads_it():
+    for path in CONF.rglob("*.yaml"):
+        found = yaml.load(path.read_text(), Loader) or {}
+        assert repr(found) == repr(OmegaConf.to_container(OmegaConf.load(path))), path

@@ -1,20 +1,22 @@
 """The files of `conf/` as plain data, read without Hydra, which takes half a second for a config."""
 
+import re
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf._utils import get_yaml_loader
 
 from vqexp.core.config import CONF
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads numbers as OmegaConf's loader does, and twenty times as fast."""
+    """Reads what OmegaConf's loader does, twenty times as fast: YAML 1.1, in which 1e-3 is a number too."""
 
-    yaml_implicit_resolvers = get_yaml_loader().yaml_implicit_resolvers
+
+EXPONENT = re.compile(r"[-+]?[\d.]+e[-+]?\d+$", re.IGNORECASE)
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, [*"-+.0123456789"])
 
 
 def read_settings(path: Path) -> dict[str, Any]:
