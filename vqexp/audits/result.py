@@ -9,7 +9,7 @@ from torch import Tensor
 from vqexp.audits.checks import Check, Finding, attack_checks
 from vqexp.audits.members import KINDS, Audit
 from vqexp.audits.sense import senseless
-from vqexp.audits.strength import AUDITED, STRENGTH, at_strength
+from vqexp.audits.strength import AUDITED, STRENGTH, multiplied, strength_of
 from vqexp.core.errors import ConfigError, WorkError
 from vqexp.core.keys import key_of
 from vqexp.core.store import Store
@@ -145,13 +145,14 @@ def _along(
     records: Mapping[str, Sequence[Record]],
 ) -> dict[str, Record]:
     """Returns, by label, the records of the curve by strength through an audit with this config."""
+    try:
+        name, value = strength_of(config["defense"])
+    except ConfigError:  # it declares none, or its package is missing
+        return {}
     found = {}
     for label, candidates in records.items():
-        try:
-            at = at_strength(config["defense"], multiples[label], config["dataset"]["shape"])
-        except ConfigError:  # its package is missing, or it has no such strength
-            continue
-        wanted = {**config, "defense": {**config["defense"], **at}}
+        strength = {name: multiplied(value, multiples[label])}
+        wanted = {**config, "defense": {**config["defense"], **strength}}
         tuned = TUNING in choices[label][0].settings
         same = [each for each in candidates if _about(each.config, tuned) == _about(wanted)]
         if same:

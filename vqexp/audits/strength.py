@@ -32,13 +32,18 @@ def strength_of(defense: Mapping[str, Any]) -> tuple[str, float]:
     return built.strength, value
 
 
+def multiplied(value: float, multiple: float) -> float:
+    """Returns a multiple of a strength, rounded where that is an integer."""
+    return round(multiple * value) if isinstance(value, int) else multiple * value
+
+
 def at_strength(defense: Mapping[str, Any], multiple: float, shape: Sequence[int]) -> dict[str, float]:
-    """Returns the defense's strength setting at a multiple of its value, rounded where that is an integer.
+    """Returns the defense's strength setting at a multiple of its value.
 
     shape: (C, H, W) of the images. Raises `SenselessError` if the defense declares none or refuses the value.
     """
     name, value = strength_of(defense)
-    changed = {name: round(multiple * value) if isinstance(value, int) else multiple * value}
+    changed = {name: multiplied(value, multiple)}
     try:
         adapted(build("defense", {**defense, **changed}, (nn.Module,))).check(shape)
     except ConfigError as error:
