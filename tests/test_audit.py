@@ -26,6 +26,7 @@ from vqexp.reports.spec.table import AUDIT
 # an eps where the undefended classifier is under 1 %, and small budgets
 QUICK = (
     "preset.eps=0.3",
+    "classifier.width=16",
     "training.epochs=10",
     "metric.runs=4",
     "scale.audit.members=40",
