@@ -8,13 +8,14 @@ import omegaconf._utils
 import omegaconf.base
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.defaults_list import Overrides
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from vqexp.core.config import CONF
 
 _lists, _configs = {}, {}
-_parse = OverridesParser.parse_rule
+_parse, _load = OverridesParser.parse_rule, FileConfigSource.load_config
 _create, _compose = (
     config_loader_impl.create_defaults_list,
     ConfigLoaderImpl._compose_config_from_defaults_list,
@@ -25,6 +26,7 @@ def compose_once():
     """Has Hydra keep, in this process, what it composes of the files of `conf`, before settings change it."""
     config_loader_impl.create_defaults_list = _defaults_list
     ConfigLoaderImpl._compose_config_from_defaults_list = _composed
+    FileConfigSource.load_config = _loaded
     OverridesParser.parse_rule = lambda self, text, rule: deepcopy(_parsed(text, rule))
     omegaconf.base.parse = omegaconf._utils.parse = cache(omegaconf.base.parse)  # of interpolations
 
@@ -32,6 +34,15 @@ def compose_once():
 @cache
 def _parsed(text, rule):
     return _parse(OverridesParser.create(), text, rule)
+
+
+@cache
+def _file(provider, name):
+    return _load(FileConfigSource(provider, str(CONF)), name)
+
+
+def _loaded(self, name):
+    return deepcopy(_file(self.provider, name)) if self.path == str(CONF) else _load(self, name)
 
 
 def _is_ours(repo):

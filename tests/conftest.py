@@ -1,5 +1,6 @@
 """Real images for the tests: from `$VQEXP_DATA`, else from `../shared/data` beside the repository."""
 
+import gc
 import io
 import math
 import os
@@ -28,6 +29,8 @@ from vqexp.training import CrossEntropy, Descent
 os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is written into the checkout
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
+gc.disable()  # while tests are collected; see `pytest_collection_finish`
+gc.set_threshold(10_000)  # a search for each 700 objects takes a twelfth of all time
 torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another cost most
 
 # Hydra composes each config twice, first only to read hydra.mode, which `-m` sets; subprocesses still do.
@@ -65,6 +68,12 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_collection_finish():
+    """What is imported by now stays, so no search for garbage need go through it."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(params=["interpreter", pytest.param("cuda", marks=pytest.mark.gpu)])

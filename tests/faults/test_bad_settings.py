@@ -76,7 +76,7 @@ def test_a_setting_that_would_fail_later_is_refused_in_preparation(name):
 
 
 @hypothesis_settings(
-    max_examples=200,
+    max_examples=500,
     deadline=timedelta(seconds=60),
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
