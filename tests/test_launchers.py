@@ -16,7 +16,7 @@ LAUNCHERS = {
     "hydra_joblib_launcher": ["joblib", "hydra.launcher.n_jobs=2"],
     "hydra_submitit_launcher": ["submitit_local"],
     "hydra_ray_launcher": [
-        *("ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=2"),
+        *("ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=1"),
         *("+hydra.launcher.ray.init.include_dashboard=false", "+hydra.launcher.ray.remote.num_cpus=1"),
     ],
 }
