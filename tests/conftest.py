@@ -169,6 +169,7 @@ def store(tmp_path_factory):
 def undrawn(monkeypatch):
     """A report without its drawings, which take most of its time."""
     monkeypatch.setattr("vqexp.reports.render.material.draw_figure", lambda *arguments, **settings: [])
+    monkeypatch.setattr("vqexp.reports.render.material.draw_waterfall", lambda *arguments: None)
 
 
 @pytest.fixture
