@@ -142,18 +142,18 @@ def test_a_run_names_it_and_cells_tell_it_apart(vqexp, tmp_path):
 
 
 def test_one_of_your_own_is_named_by_its_target(vqexp, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "shrinking.py").write_text(
         "from vqexp.training import Training\n\n\nclass Shrink(Training):\n"
         "    def __init__(self, by=0.5):\n        self.by = by\n\n"
         "    def fit(self, classifier, train, **_):\n"
         "        for each in classifier.parameters():\n            each.data *= self.by\n        return {}\n"
     )
     monkeypatch.chdir(tmp_path)
-    own = ("fine_tuning._target_=mine.Shrink", "fine_tuning.by=0.25")
+    own = ("fine_tuning._target_=shrinking.Shrink", "fine_tuning.by=0.25")
     status, _, err = vqexp(*QUICK, *own, "attack=none", store=tmp_path / "store")
     assert (status, err) == (0, "")
     (record,) = results.records(tmp_path / "store")
-    assert record.config["fine_tuning"] == {"_target_": "mine.Shrink", "by": 0.25}
+    assert record.config["fine_tuning"] == {"_target_": "shrinking.Shrink", "by": 0.25}
 
 
 @pytest.mark.trains
