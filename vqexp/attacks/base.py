@@ -79,8 +79,12 @@ class Attack:
     @property
     def lengths(self) -> Mapping[str, int]:
         """Settings to which parts of its work are proportional: its `steps` and `queries`, if it has some."""
-        found = {name: getattr(self, name, None) for name in LENGTHS}
+        found = {name: self._setting(name) for name in LENGTHS}
         return {name: value for name, value in found.items() if isinstance(value, int)}
+
+    def _setting(self, name: str) -> Any:
+        """The value of a setting; None if there is none of that name."""
+        return getattr(self, name, None)
 
     def of_length(self, **lengths: int) -> Self:
         """The same attack with other `lengths`."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vqexp.adversaries.view import View
-from vqexp.attacks.base import LENGTHS, Adversarial, Attack, project
+from vqexp.attacks.base import Adversarial, Attack, project
 from vqexp.attacks.randomness import Randomness
 from vqexp.attacks.watched import Watched
 from vqexp.core.errors import (
@@ -67,12 +67,10 @@ class Named(Attack):
                 f"attack.norm is {self.norm}, but {self.LIBRARY}.{name} measures in {' or '.join(norms)}"
             )
 
-    @property
-    def lengths(self) -> Mapping[str, int]:
+    def _setting(self, name: str) -> Any:
         """As every attack's, of the class."""
-        found = {each.name: each.default for each in inspect.signature(self.kind).parameters.values()}
-        found |= self.settings
-        return {name: found[name] for name in LENGTHS if isinstance(found.get(name), int)}
+        parameter = inspect.signature(self.kind).parameters.get(name)
+        return self.settings.get(name, parameter and parameter.default)
 
     def of_length(self, **lengths: int) -> Self:
         """As every attack's."""
