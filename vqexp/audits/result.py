@@ -15,8 +15,8 @@ from vqexp.core.keys import key_of
 from vqexp.core.store import Store
 from vqexp.metrics import Member, WorstCase, worst_case
 from vqexp.pipeline.record import Record
-from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.fill import TUNING, by_batch, is_row
+from vqexp.reports.spec.cell import TUNING, Cell
+from vqexp.reports.spec.fill import by_batch, is_row
 
 
 @dataclass(frozen=True)

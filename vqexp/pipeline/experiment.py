@@ -81,6 +81,11 @@ class Experiment:
         return {name: training for name, training in both.items() if training is not None}
 
     @property
+    def last_training(self) -> Training | None:
+        """The one that makes f what is judged; None if f comes ready."""
+        return self.fine_tuning or self.training
+
+    @property
     def untuned(self) -> "Experiment":
         """The same without the fine-tuning: its f is where that starts from."""
         config = {name: value for name, value in self.config.items() if name != "fine_tuning"}

@@ -108,7 +108,7 @@ class Foundation:
         """f, trained or loaded, ready for evaluation on the device."""
         experiment = self.experiment
         classifier = experiment.classifier()
-        training = experiment.fine_tuning or experiment.training
+        training = experiment.last_training
         if training is not None:
             names = classifier.state_dict().keys()
             job = Job("classifier", self.classifier_key, lambda: self._train(classifier, training), names)

@@ -12,7 +12,8 @@ from vqexp.reports.spec.settings import group_of, to_overrides
 if TYPE_CHECKING:
     from vqexp.pipeline.record import MadeFor
 
-TRAININGS = ("training", "training@fine_tuning")
+TUNING = "training@fine_tuning"  # the name by which a cell chooses f's last training
+TRAININGS = ("training", TUNING)
 UNKNOWN = "???"  # of a choice that the command line completes
 
 

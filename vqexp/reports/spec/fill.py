@@ -13,7 +13,7 @@ from vqexp.core.config import CONF, finite
 from vqexp.core.errors import ConfigError
 from vqexp.core.keys import key_of
 from vqexp.pipeline.record import Record
-from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.cell import TUNING, Cell
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.compose import composed
 from vqexp.reports.spec.settings import from_overrides, group_of, to_overrides
@@ -29,7 +29,6 @@ FREE = {
     "metric": {"runs", "select_runs", "vote", "all"},
     "defense": {"seed"},
 }
-TUNING = "training@fine_tuning"  # the name by which a cell chooses f's last training
 F = ("classifier", "training", "precision")  # what a cell may say of f, beside the kind of its training
 STATISTICS = "classifier.statistics"  # no part of f: see `by_batch`
 TOLD = ("dataset", "preset", "scale")  # the groups whose settings count for all rows of an audit

@@ -20,8 +20,7 @@ from vqexp.core.places import place
 from vqexp.core.store import Store
 from vqexp.pipeline import prepare, read
 from vqexp.reports.render.audit_page import audit_page
-from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.fill import TUNING
+from vqexp.reports.spec.cell import TUNING, Cell
 from vqexp.reports.spec.settings import to_overrides
 from vqexp.reports.sweep.base import Sweep, check_labels_stay_true, shared_by_cells
 

@@ -142,8 +142,7 @@ def _cost(stages: Stages, stage: Stage, images: int, of: int, pace: Pace) -> flo
 
 def _trained(foundation: Foundation, pace: Pace) -> float | None:
     """Seconds that f's last training takes; None for one whose parts are not known."""
-    experiment = foundation.experiment
-    training = experiment.fine_tuning or experiment.training
+    experiment, training = foundation.experiment, foundation.experiment.last_training
     if not isinstance(training, Descent):
         return None
     own, asked = drill(experiment, training, foundation.defense)

@@ -18,7 +18,7 @@ from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.fill import Index
 
 PUBLISHED = CONF.parent / "results" / "records.jsonl.gz"
-COMPONENTS = ("defense", "adversary", "attack", "metric", "training", "classifier")
+COMPONENTS = ("defense", "adversary", "attack", "metric", "training", "fine_tuning", "classifier")
 
 
 class Cache:
@@ -68,7 +68,7 @@ def _settings(config: Mapping[str, Any], checkpoint: str | None) -> dict[str, An
     settings = finite(settings_that_matter(config))
     settings.setdefault("precision", "float32")
     settings["scale"] = settings["scale"]["name"]  # what it sets is in the other groups
-    for group in (*COMPONENTS, *({"fine_tuning"} & settings.keys())):
+    for group in settings.keys() & COMPONENTS:
         given = _completed(group, settings[group])
         settings[group] = {name: value for name, value in given.items() if name not in EXECUTION}
     if checkpoint is not None:
@@ -89,7 +89,7 @@ def _agrees(found: Any, wanted: Any) -> bool:
     """Whether the record has the wanted values, and its components have the wanted settings and no others."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         same = all(name in wanted and _agrees(value, wanted[name]) for name, value in found.items())
-        both = [group for group in (*COMPONENTS, "fine_tuning") if group in found and group in wanted]
+        both = [group for group in COMPONENTS if group in found and group in wanted]
         return same and all(set(found[group]) == set(wanted[group]) for group in both)
     return bool(found == wanted)
 
