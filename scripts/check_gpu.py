@@ -1,9 +1,11 @@
 """Check, tune and time the quantizers on this machine's GPU, then f and EOT, in less than five minutes.
 
-python scripts/check_gpu.py
+    python scripts/check_gpu.py
+    python scripts/check_gpu.py parity comparisons rates
 
-Prints each section as it is done, and goes on after one that fails. Writes `check_gpu.json` into the folder
-$OUT, where that is set. Where flash-kmeans is not installed, vqexp's torch backend stands in for it.
+Prints each section as it is done, of all or of those that are named, and goes on after one that fails.
+Writes `check_gpu.json` into the folder $OUT, where that is set. Where flash-kmeans is not installed, vqexp's
+torch backend stands in for it.
 """
 
 import json
@@ -11,7 +13,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
@@ -273,7 +275,8 @@ def draws(images: Tensor, count: int = 20) -> Iterator[tuple[str, float]]:
         yield f"memory_limit {limit}", count * len(images) / took
 
 
-def main() -> int:
+def main(chosen: Sequence[str]) -> int:
+    """chosen: names of sections; all of them if empty."""
     if not torch.cuda.is_available():
         print("there is no CUDA device", file=sys.stderr)
         return 1
@@ -291,13 +294,16 @@ def main() -> int:
         "tuning at 224 px": lambda: tuned(224, 64, swrd(s=2, k=30), {}),
         "gradients of f a second": lambda: precisions(tiles(32, 500)),
     }
-    for name, section in sections.items():
+    if unknown := set(chosen) - set(sections):
+        print(f"no section {min(unknown)!r}; there are {', '.join(sections)}", file=sys.stderr)
+        return 2
+    for name in chosen or sections:
         print(f"\n{name} ({time.perf_counter() - START:.0f} s)", flush=True)
         found = results.setdefault(name, {})
         try:
             if time.perf_counter() - START > LIMIT:
                 raise TimeoutError("left out, to end in time")
-            for row in section():
+            for row in sections[name]():
                 label, value = row if isinstance(row, tuple) else (row, "")
                 found[label] = value
                 print(f"  {label:<72}{value if isinstance(value, str) else f'{value:.4g}':>12}", flush=True)
@@ -312,4 +318,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

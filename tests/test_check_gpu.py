@@ -28,8 +28,21 @@ def a_second(work):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_without_a_gpu_it_says_so(script, capsys):
-    assert script.main() == 1
+    assert script.main([]) == 1
     assert capsys.readouterr().err == "there is no CUDA device\n"
+
+
+def test_only_the_named_sections_are_run(script, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert script.main(["paritty"]) == 2
+    assert "no section 'paritty'; there are environment, noise, parity, " in capsys.readouterr().err
+    monkeypatch.delenv("OUT", raising=False)
+    monkeypatch.setattr(script, "parity", lambda: iter([("difference", 0.5)]))
+    assert script.main(["parity"]) == 0
+    out = capsys.readouterr().out
+    assert "parity (" in out
+    assert "0.5" in out
+    assert "environment" not in out
 
 
 def test_f_in_bfloat16_has_the_gradient_of_float32(script):
