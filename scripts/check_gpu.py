@@ -163,7 +163,7 @@ def stages() -> Iterator[tuple[str, float]]:
         yield event.key[:70], event.device_time_total / BATCH
     patches = quantizer.patches(images)[:64]
     streams = Streams(0, Draw("report", 0, torch.arange(len(patches))), patches.device)
-    steps = lloyd_steps(quantizer._add_noise(patches, quantizer.sigma, streams))
+    steps = lloyd_steps(quantizer.with_noise(patches, quantizer.sigma, streams))
     yield "Lloyd steps until nothing changes, mean", steps
 
 
@@ -207,11 +207,11 @@ def comparisons() -> Iterator[tuple[str, float]]:
         def pipeline() -> Tensor:
             streams = Streams(0, Draw("report", 0, torch.arange(len(few))), few.device)
             patches = quantizer.patches(few)
-            noisy = quantizer._add_noise(patches, quantizer.sigma, streams)
+            noisy = quantizer.with_noise(patches, quantizer.sigma, streams)
             start = kmeans.gather_rows(noisy, streams.subset(900, 25))
             padded, start = pad(noisy, (0, 5)), pad(start, (0, 5))
             centers = batch_kmeans_Euclid(padded, 25, max_iters=STEPS, init_centroids=start)[1][..., :27]
-            noisy = quantizer._add_noise(patches, quantizer.tau, streams)
+            noisy = quantizer.with_noise(patches, quantizer.tau, streams)
             return quantizer.reassemble(quantizer.assignment.quantized(noisy, centers), patches, (32, 32))
 
         name = "flash-kmeans"
