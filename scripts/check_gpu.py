@@ -121,12 +121,12 @@ def parity() -> Iterator[tuple[str, float]]:
             quantizer.backend = backend
             results.append(quantizer(images.to(dtype), draw).float())
         assert torch.equal(results[0], results[1]), "two runs differ"
-        yield f"{size} px, {quantizer!r}", quantizer.max_steps
         pairs = {"triton, torch": (0, 2), "triton, torch in float64": (0, 3), "torch, in float64": (2, 3)}
         for name, (one, other) in pairs.items():
             differ = (results[one] - results[other]).abs() > 1e-4
-            yield f"  pixels, {name}", differ.float().mean().item()
-            yield f"  images, {name}", differ.flatten(1).any(1).float().mean().item()
+            what = f"{size} px, {type(quantizer).__name__}, {quantizer.max_steps} steps, {name}"
+            yield f"{what}: pixels", differ.float().mean().item()
+            yield f"{what}: images", differ.flatten(1).any(1).float().mean().item()
 
 
 def tuned(size: int, count: int, quantizer: SwRD, out: dict[str, Any]) -> Iterator[tuple[str, float]]:
