@@ -1,6 +1,5 @@
 """Why a claim is not measured, in one line: what its cells lack, and the commands that measure them."""
 
-import json
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from vqexp.reports.analysis.points import Point, select
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.claims import Claim
 from vqexp.reports.spec.compose import composed
-from vqexp.reports.spec.parts import parts_for
+from vqexp.reports.spec.parts import only
 from vqexp.reports.spec.settings import to_overrides
 from vqexp.reports.spec.table import Table
 
@@ -82,14 +81,7 @@ def commands(cells: Sequence[Cell], tables: Mapping[str, Table]) -> list[str]:
     """Returns for each table of the cells the command that measures them."""
     found = []
     for name in dict.fromkeys(cell.table for cell in cells):
-        own, every = [cell for cell in cells if cell.table == name], tables[name].cells()
         kind = "figure" if (CONF / "figure" / f"{name}.yaml").exists() else "table"
-        rows, columns = (list(dict.fromkeys(getattr(c, part) for c in own)) for part in ("row", "column"))
-        only = []
-        if set(rows) != {cell.row for cell in every}:
-            rows = parts_for(rows, [row["label"] for row in tables[name].rows])
-            only.append(f"{kind}.only_rows={json.dumps(rows)}")
-        if set(columns) != {cell.column for cell in every}:
-            only.append(f"{kind}.only_columns={json.dumps(columns)}")
-        found.append(" ".join(["python run.py -m", f"{kind}={name}", *map(shlex.quote, only)]))
+        chosen = only(kind, tables[name], [cell for cell in cells if cell.table == name])
+        found.append(" ".join(["python run.py -m", f"{kind}={name}", *map(shlex.quote, chosen)]))
     return found

@@ -1,6 +1,5 @@
 """A figure's numbers as grids, and the commands that measure what is missing."""
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.gather import Place
 from vqexp.reports.analysis.names import column_title
 from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.parts import parts_for
+from vqexp.reports.spec.parts import only
 from vqexp.reports.spec.table import Table
 
 
@@ -77,12 +76,5 @@ def command_of_missing(table: Table, grid: Grid, records: Mapping[Place, Record]
     missing = [cell for cell in grid.cells if (cell.row, cell.column) not in records]
     if not missing:
         return ""
-    rows = list(dict.fromkeys(cell.row for cell in missing))
-    columns = [name for name in table.columns if any(cell.column == name for cell in missing)]
-    only = []
-    if len(missing) < len(table.cells()):
-        rows = parts_for(rows, [row["label"] for row in table.rows])
-        only.append(f"figure.only_rows={json.dumps(rows)}")
-    if len(columns) < len(table.columns):
-        only.append(f"figure.only_columns={json.dumps(columns)}")
-    return " ".join(["python run.py -m", f"figure={table.name}", *map(shlex.quote, only), options])
+    chosen = map(shlex.quote, only("figure", table, missing))
+    return " ".join(["python run.py -m", f"figure={table.name}", *chosen, options])

@@ -1,6 +1,26 @@
 """The fewest words that choose some rows and no others, as `only_rows` takes them."""
 
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Collection, Iterator, Sequence
+
+from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.table import Table
+
+
+def only(kind: str, table: Table, cells: Sequence[Cell]) -> list[str]:
+    """Returns the overrides by which a sweep has the rows and the columns of some cells of the table.
+
+    kind: table or figure, the group that the table is of. Where these are all of its rows, or all of its
+    columns, no override is needed.
+    """
+    every = table.cells()
+    rows, columns = (list(dict.fromkeys(getattr(c, part) for c in cells)) for part in ("row", "column"))
+    found = []
+    if set(rows) != {cell.row for cell in every}:
+        found.append(f"{kind}.only_rows={json.dumps(parts_for(rows, [row['label'] for row in table.rows]))}")
+    if set(columns) != {cell.column for cell in every}:
+        found.append(f"{kind}.only_columns={json.dumps(columns)}")
+    return found
 
 
 def parts_for(wanted: Collection[str], labels: Collection[str]) -> list[str]:
