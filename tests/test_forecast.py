@@ -156,6 +156,21 @@ def test_an_attack_asks_for_its_steps_and_for_the_draws_of_each(configs):
     assert counts(eot, True)["adversarial"]["backward"] == 20 * batch * eot.adversary.samples
 
 
+ATTACKERS = sorted({path.stem for path in (CONF / "adversary").glob("*.yaml")} - {"own"})
+
+
+@pytest.mark.parametrize("adversary", ATTACKERS)
+def test_an_attack_that_stops_early_is_foretold_for_every_attacker(adversary, configs, monkeypatch):
+    shares, resisting = [], pace.Pace.resisting
+    monkeypatch.setattr(pace.Pace, "resisting", lambda *of: shares.append(resisting(*of)) or shares[-1])
+    defense = "additive_noise" if adversary in ("exact", "mean") else "swrd"
+    job = ["attack=boundary", "attack.steps=50", f"defense={defense}", f"adversary={adversary}"]
+    training, config = configs([["attack=none"], job], "store")
+    run(training)
+    assert Forecast().seconds(config) > 0
+    assert 0 <= shares[0] <= 1
+
+
 def test_an_attack_that_stops_early_asks_for_less_where_it_succeeds(configs):
     (config,) = configs([["attack=autoattack", "attack.queries=60", "attack.eps=0.03"]], "store")
     fails, succeeds = (counts(config, steady)["adversarial"]["forward"] for steady in (True, False))

@@ -88,9 +88,9 @@ class Pace:
     def resisting(self, stages: Stages) -> float:
         """The share of a few images that f is right on and `STEPS` steps do not flip.
 
-        1 if f is to come, or too slow for that.
+        1 if f is to come, or too slow for that, or if the adversary sees no gradient.
         """
-        if not is_ready(stages.seen):
+        if not is_ready(stages.seen) or not stages.experiment.adversary.differentiable:
             return 1.0
         few = min(FEW, int(LIMIT / 20 / (STEPS * self.of("gradient", stages) * stages.view.samples)))
         if few < FEWEST:
