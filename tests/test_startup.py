@@ -48,3 +48,15 @@ def test_the_package_imports_what_is_asked_for():
     done = run(code)
     assert done.stdout == "False\nTrue\n"
     assert "no attribute 'nothing'" in done.stderr
+
+
+def test_warnings_for_hydras_authors_are_not_shown():
+    """What Hydra does, later versions of OmegaConf warn of; what a user does is still warned of."""
+    code = """import warnings, vqexp.core.config
+warnings.warn("register_new_resolver() is deprecated", DeprecationWarning)
+warnings.warn("Implicit conversion from int to str at 'hydra.job.id' is deprecated", FutureWarning)
+warnings.warn("Implicit conversion from int to str at 'dataset.name' is deprecated", FutureWarning)
+"""
+    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True)
+    assert done.stderr.count("Warning") == 1
+    assert "dataset.name" in done.stderr

@@ -6,7 +6,6 @@ torch and all that needs it are imported by a job only, so that help, settings a
 import errno
 import os
 import sys
-import warnings
 from argparse import Namespace
 from pathlib import Path
 from typing import NoReturn
@@ -37,9 +36,6 @@ from vqexp.reports.spec.shape import check_choice
 
 # What the user is told in one line; anything else is a bug and keeps its traceback.
 FAULTS = (*CONFIG_FAULTS, WorkError, OSError)
-
-# what Hydra 1.3 and OmegaConf 2.3 need, later versions warn of
-warnings.filterwarnings("ignore", r"(The version_base parameter|register_new_resolver\(\)) is deprecated")
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
