@@ -24,7 +24,7 @@ MOST = 6  # lines of a panel
 CROWDED = 0.09  # of the axis: ticks at the measured values themselves, unless some are closer
 APART = 0.012  # of the axis: how far series stand apart, so that their error bars can be told apart
 SIZE = (3.4, 2.7)  # inches, of a panel
-WIDE = 46  # letters that fit below a panel
+WIDE, HIGH = 46, 38  # letters that fit below a panel, and beside it
 ACROSS = 2  # panels
 WARNING = "#d55e00"
 
@@ -191,7 +191,7 @@ def plot_lines(
             "linewidth": 1.1,
         }
         axis.plot([float(p.x or 0) for p in line], values, linestyle=":", **hollow)
-    axis.set(xlabel=fill(figure.x_label_of(panel), WIDE), ylabel=figure.y_label)
+    axis.set(xlabel=fill(figure.x_label_of(panel), WIDE), ylabel=fill(figure.y_label, HIGH))
     axis.set(xscale=figure.x_scale, yscale=figure.scale)
     if figure.y_label.endswith("(%)"):
         axis.set_ylim(-3, 103)
