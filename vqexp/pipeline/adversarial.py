@@ -43,10 +43,9 @@ class AdversarialStages(Foundation):
     def view_key(self) -> str:
         """Key of the view. The defense is part of it only if the adversary sees it, f likewise."""
         experiment = self.experiment
-        adversary = experiment.identity("adversary")
-        adversary.pop("statistics", None)  # told below, where they are the batch's
-        for name in experiment.adversary.surrogate or ():
-            del adversary[name]  # the surrogate's own key says it
+        # statistics are told below, where they are the batch's; of the surrogate its own key tells
+        elsewhere = ("statistics", *(experiment.adversary.surrogate or ()))
+        adversary = experiment.identity("adversary", without=elsewhere)
         defense = self.defense_key if experiment.adversary.sees_defense else None
         changed = [] if experiment.precision == "float32" else [experiment.precision]
         changed += told(experiment.statistics[1])

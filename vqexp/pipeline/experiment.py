@@ -1,5 +1,6 @@
 """One run's components, and what of their settings determines its results."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from vqexp.classifiers import load_checkpoint, normalized
 from vqexp.core.components import EXECUTION
 from vqexp.core.files import sha256_of_file
 from vqexp.core.generators import generators_kept, seed_generators
-from vqexp.core.keys import seed_of
+from vqexp.core.keys import joined, seed_of
 from vqexp.core.store import Store
 from vqexp.data import Dataset
 from vqexp.defenses import Defense
@@ -54,11 +55,15 @@ class Experiment:
     surrogate: "Experiment | None" = None  # the same, with what the adversary attacks in place of f
     further: dict[str, Metric] = field(default_factory=dict)  # metrics beside the first
 
-    def identity(self, group: str) -> dict[str, Any]:
-        """What of a group determines its results: its arguments, its version and its source. For keys."""
-        settings = {name: value for name, value in self.config[group].items() if name not in EXECUTION}
+    def identity(self, group: str, without: Collection[str] = ()) -> dict[str, Any]:
+        """What of a group determines its results: its arguments, its version and its source. For keys.
+
+        without: arguments that are told elsewhere.
+        """
+        skipped = {*EXECUTION, *without}
+        settings = {name: value for name, value in self.config[group].items() if name not in skipped}
         version = getattr(getattr(self, group), "VERSION", 1)
-        return {**settings, "version": version, **self.sources.get(group, {})}
+        return joined(settings, {"version": version, **self.sources.get(group, {})})
 
     @property
     def statistics(self) -> tuple[str, str]:
@@ -96,13 +101,13 @@ class Experiment:
         """What determines f: the network's settings, its trainings' with the seed, a checkpoint."""
         skipped = {"checkpoint", "statistics", *EXECUTION}
         settings = {name: value for name, value in self.config["classifier"].items() if name not in skipped}
-        settings |= self.sources.get("classifier", {})
+        found = dict(self.sources.get("classifier", {}))
         if self.checkpoint is not None:
-            settings["checkpoint"] = sha256_of_file(self.checkpoint)
+            found["checkpoint"] = sha256_of_file(self.checkpoint)
         for name, training in self.trainings.items():
             files = {of: sha256_of_file(path) for of, path in training.files.items()}
-            settings |= {name: {**self.identity(name), **files}, "seed": self.seed}
-        return settings
+            found |= {name: {**self.identity(name, without=files), **files}, "seed": self.seed}
+        return joined(settings, found)
 
     def classifier(self) -> nn.Module:
         """A freshly initialized f, the same for the same seed; with pretrained weights where set."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vqexp.classifiers import with_statistics
-from vqexp.core.keys import key_of
+from vqexp.core.keys import joined, key_of
 from vqexp.core.modes import freeze
 from vqexp.core.places import local_folder
 from vqexp.core.store import Artifact, Job
@@ -83,15 +83,15 @@ class Foundation:
         dataset, installs = experiment.dataset, experiment.defense.installs
         trainings = experiment.trainings.values()
         if not trainings:
-            return experiment.origin | ({"defense": self.defense_key} if installs else {})
+            return joined(experiment.origin, {"defense": self.defense_key} if installs else {})
         uses_test = any(training.uses_test for training in trainings)
         uses_defense = any(training.uses_defense for training in trainings)
-        return {
-            **experiment.origin,
+        found = {
             "data": [dataset.train_n, dataset.seed, dataset.fingerprint("train")],
             **({"test": dataset.fingerprint("test")} if uses_test else {}),
             "defense": self.defense_key if uses_defense or installs else None,
         }
+        return joined(experiment.origin, found)
 
     @cached_property
     def classifier_key(self) -> str:

@@ -107,9 +107,7 @@ class Pace:
     def _network(self, foundation: Foundation, precision: str = "float32") -> tuple[float, float]:
         """Seconds an image for f's forward pass, and for one with the gradient of its image."""
         experiment = foundation.experiment
-        form = experiment.identity("classifier")
-        for name in ("checkpoint", "statistics"):
-            form.pop(name, None)
+        form = experiment.identity("classifier", without=("checkpoint", "statistics"))
         # layers of one kind are as fast whatever their settings
         installed = experiment.config["defense"]["_target_"] if experiment.defense.installs else None
         images, _, labels = some_images(foundation, foundation.chunks[0].stop)

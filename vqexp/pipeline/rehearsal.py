@@ -159,8 +159,7 @@ class Rehearsal(Stages):
     @cached_property
     def data_keys(self) -> list[str]:
         """One, whatever the number of images."""
-        counted = ("n", "train_n")
-        form = {name: v for name, v in self.experiment.identity("dataset").items() if name not in counted}
+        form = self.experiment.identity("dataset", without=("n", "train_n"))
         return [key_of("rehearsal", form, self.experiment.attack.batch_size)]
 
     @cached_property
