@@ -5,15 +5,18 @@ import json
 from dataclasses import replace
 
 import pytest
+import records
+from hydra import compose, initialize_config_dir
 
 from vqexp import results
 from vqexp.core.components import build
-from vqexp.core.config import CONF
+from vqexp.core.config import CONF, register_resolvers, resolved
+from vqexp.core.keys import key_of
 from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.gather import sections
 from vqexp.reports.spec.figure import all_figures
 from vqexp.reports.spec.fill import Index, cell_key, settings_key
-from vqexp.reports.spec.settings import from_overrides
+from vqexp.reports.spec.settings import from_overrides, to_overrides
 from vqexp.reports.spec.table import all_tables, read_table
 
 PUBLISHED = CONF.parent / "results" / "records.jsonl.gz"
@@ -85,6 +88,24 @@ def test_what_the_cell_says_of_f_must_hold(record):
         "classifier.mean=[1,2,3]",
     ):
         assert not fills(cell, found, other)
+
+
+def test_what_the_cell_says_of_f_may_name_another_setting():
+    """As `training.epochs=${preset.standard.epochs}` does: a run of the cell fills it."""
+    register_resolvers()
+    naming = {
+        key_of(cell.settings): cell
+        for table in all_tables()
+        for cell in table.cells()
+        if any(name.startswith("training.") and "${" in str(value) for name, value in cell.settings.items())
+    }
+    assert naming
+    for cell in naming.values():
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = resolved(compose("config", overrides=[*to_overrides(cell.settings), "scale=cpu"]))
+        run = records.record(config=config, metrics={cell.metric: records.estimate()})
+        assert fills(cell, run)
+        assert not fills(cell, run, f"training.epochs={config['training']['epochs'] + 1}")
 
 
 def test_a_setting_younger_than_the_record_counts_as_its_default(record):

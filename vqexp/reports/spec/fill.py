@@ -151,6 +151,7 @@ def is_row(settings: Mapping[str, Any], record: Record) -> bool:
 
 def says_of_f(settings: Mapping[str, Any], record: Record) -> bool:
     """Whether the record agrees with what a cell sets of f: classifier, training and precision."""
+    cell = tuple(to_overrides(settings))
     for name, wanted in settings.items():
         group = group_of(name)
         if group not in F or name == STATISTICS:
@@ -161,10 +162,13 @@ def says_of_f(settings: Mapping[str, Any], record: Record) -> bool:
         elif group == "precision":
             found = own
         elif name != group:
-            found = _at(own, name.split(".")[1:])
+            path = name.split(".")[1:]
+            found = _at(own, path)
+            if "${" in str(wanted):
+                wanted = _at(composed(cell, group, record.scale, _matters), path)
         else:
             kind = kind_of_training if group == "training" else itemgetter("_target_")
-            wanted = kind(composed(tuple(to_overrides(settings)), group, record.scale, _matters))
+            wanted = kind(composed(cell, group, record.scale, _matters))
             found = kind(own)
         if _rounded(wanted) != _rounded(found):
             return False
