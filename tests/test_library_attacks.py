@@ -268,11 +268,12 @@ def test_without_a_start_the_boundary_attack_leaves_the_image(digits):
 
 
 class Fickle(View):
-    """Answers at random."""
+    """Answers at random, what is no number not at all."""
 
     random = True
 
     def forward(self, images):
+        assert images.isfinite().all()
         return torch.rand(len(images), 10)
 
 
@@ -283,6 +284,15 @@ def test_a_view_that_changes_its_mind_does_not_stop_the_boundary_attack(digits):
             torch.manual_seed(seed)
             found = Boundary(eps=0.5, **WALK).run(Fickle(nn.Identity()), images, labels, seed)
         assert found.images.isfinite().all()
+
+
+def test_a_walk_may_end_at_its_image(digits):
+    """Where draws that are wrong by chance lead it, there is nowhere left to go."""
+    images, labels = digits
+    walk = Boundary(eps=9, steps=1000, start_directions=50, start_steps=50)
+    found = walk.run(Fickle(nn.Identity()), images, labels, 0)
+    assert found.images.isfinite().all()
+    assert (found.tensors["distance"] == 0).any()
 
 
 def test_a_point_outside_the_ball_is_projected(digits):

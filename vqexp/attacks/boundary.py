@@ -5,7 +5,7 @@ from typing import Any
 
 import foolbox
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqexp.attacks.minimal import MinimalL2
 from vqexp.attacks.watched import Watched
@@ -38,7 +38,7 @@ class Boundary(MinimalL2):
         (rows,) = torch.where(view(images).argmax(1) == labels)
         if not len(rows):
             return points
-        model = foolbox.PyTorchModel(view, bounds=(0, 1), device=images.device)
+        model = foolbox.PyTorchModel(_Arrived(view), bounds=(0, 1), device=images.device)
         search = foolbox.attacks.LinearSearchBlendedUniformNoiseAttack(
             directions=self.start_directions, steps=self.start_steps
         )
@@ -53,6 +53,22 @@ class Boundary(MinimalL2):
             walk = foolbox.attacks.BoundaryAttack(steps=self.steps)
             points[rows] = walk.run(model, images[rows], _Wrong(labels[rows]), starting_points=starts)
         return points
+
+
+class _Arrived(nn.Module):
+    """The view, for walks that may end at their image: from there foolbox proposes NaN, and takes none of it.
+
+    Draws that are wrong by chance can lead a walk so far on a random view.
+    """
+
+    def __init__(self, view: Watched) -> None:
+        super().__init__()
+        self.view = view
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, classes)."""
+        return self.view(images.nan_to_num(0.0))
 
 
 class _Wrong(foolbox.Misclassification):
