@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf, open_dict
 
 from vqexp.core.components import EXECUTION
 from vqexp.core.config import CONF
@@ -14,6 +13,7 @@ from vqexp.pipeline import prepare
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.stages import Stages
 from vqexp.pipeline.write import record_key
+from vqexp.reports.spec.choices import read_settings
 
 NAMES = st.sampled_from(["_target_", "version", "seed", "settings", "data"])
 VALUES = (
@@ -42,17 +42,14 @@ CHOICES = [
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_setting_of_a_choice_is_in_its_identity(group, choice):
-    settings = OmegaConf.load(CONF / group / f"{choice}.yaml")
-    with open_dict(settings):
-        settings.pop("defaults", None)
-    told = OmegaConf.to_container(settings, resolve=False)
+    settings = read_settings(CONF / group / f"{choice}.yaml")
 
     def identity(changed):
-        component = SimpleNamespace(VERSION=3)
-        run = SimpleNamespace(config={group: told | changed}, sources={group: {"files": {}}})
-        return key_of(Experiment.identity(SimpleNamespace(**vars(run), **{group: component}), group))
+        parts = {"config": {group: settings | changed}, "sources": {group: {"files": {}}}}
+        run = SimpleNamespace(**parts, **{group: SimpleNamespace(VERSION=3)})
+        return key_of(Experiment.identity(run, group))
 
-    for name in set(told) - set(EXECUTION):
+    for name in settings.keys() - set(EXECUTION):
         assert identity({name: "one"}) != identity({name: "other"}), name
 
 
@@ -60,7 +57,6 @@ OWN = """
 import torch
 from vqexp.adversaries import Oblivious
 from vqexp.attacks import RandomNoise
-from vqexp.defenses import JPEG
 class Attack(RandomNoise):
     def __init__(self, *, source=0, packages=0, files=0, parts=0, **settings):
         super().__init__(**settings)
@@ -98,10 +94,7 @@ def test_each_version_of_autoattack_has_images_of_its_own(config):
     attacks = ("attack=autoattack", "attack=autoattack_packaged")
     versions = [(attack, version) for attack in attacks for version in ("standard", "plus")]
     versions.append(("attack=autoattack_packaged", "rand"))
-    keys = [
-        Stages(prepare(config(attack, f"attack.version={version}", "adversary=oblivious"))).adversarial_keys[
-            0
-        ]
-        for attack, version in versions
+    runs = [
+        config(attack, f"attack.version={version}", "adversary=oblivious") for attack, version in versions
     ]
-    assert len(set(keys)) == len(versions)
+    assert len({Stages(prepare(run)).adversarial_keys[0] for run in runs}) == len(versions)

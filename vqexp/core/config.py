@@ -24,16 +24,12 @@ CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path
 FRACTION = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)\s*")
 NO_CHOICE = re.compile(r"null|true|false|[-+]?\.?\d[\d._]*(e[-+]?\d+)?|[-+]?(inf|nan)", re.IGNORECASE)
 QUOTED = "; a value with other than plain letters needs quotes, as in \"name='a, b'\""
-# what Hydra 1.3 does, and later versions of it and of OmegaConf warn of
-DEPRECATED = (
-    r"(The version_base parameter|register_new_resolver\(\)) is deprecated",
-    r"Implicit conversion from \w+ to \w+ at 'hydra\.",
-)
 # settings that hold no number
 TEXTS = ("root", "name", "path", "file", "checkpoint", "start", "shard", "_target_")
 
-for message in DEPRECATED:
-    warnings.filterwarnings("ignore", message)
+# what Hydra 1.3 does, and later versions of it and of OmegaConf warn of
+warnings.filterwarnings("ignore", r"(The version_base parameter|register_new_resolver\(\)) is deprecated")
+warnings.filterwarnings("ignore", r"Implicit conversion from \w+ to \w+ at 'hydra\.")
 
 
 def register_resolvers() -> None:

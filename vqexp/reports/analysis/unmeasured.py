@@ -1,6 +1,5 @@
 """Why a claim is not measured, in one line: what its cells lack, and the commands that measure them."""
 
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from vqexp.reports.analysis.points import Point, select
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.claims import Claim
 from vqexp.reports.spec.compose import composed
-from vqexp.reports.spec.parts import only
+from vqexp.reports.spec.parts import only, sweep_command
 from vqexp.reports.spec.settings import to_overrides
 from vqexp.reports.spec.table import Table
 
@@ -83,5 +82,5 @@ def commands(cells: Sequence[Cell], tables: Mapping[str, Table]) -> list[str]:
     for name in dict.fromkeys(cell.table for cell in cells):
         kind = "figure" if (CONF / "figure" / f"{name}.yaml").exists() else "table"
         chosen = only(kind, tables[name], [cell for cell in cells if cell.table == name])
-        found.append(" ".join(["python run.py -m", f"{kind}={name}", *map(shlex.quote, chosen)]))
+        found.append(sweep_command(kind, name, chosen))
     return found

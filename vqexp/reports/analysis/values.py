@@ -1,6 +1,5 @@
 """A figure's numbers as grids, and the commands that measure what is missing."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.gather import Place
 from vqexp.reports.analysis.names import column_title
 from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.parts import only
+from vqexp.reports.spec.parts import only, sweep_command
 from vqexp.reports.spec.table import Table
 
 
@@ -76,5 +75,4 @@ def command_of_missing(table: Table, grid: Grid, records: Mapping[Place, Record]
     missing = [cell for cell in grid.cells if (cell.row, cell.column) not in records]
     if not missing:
         return ""
-    chosen = map(shlex.quote, only("figure", table, missing))
-    return " ".join(["python run.py -m", f"figure={table.name}", *chosen, options])
+    return sweep_command("figure", table.name, only("figure", table, missing), options)

@@ -1,13 +1,13 @@
 """The section "Why the numbers differ" in Markdown: a table and a paragraph for each waterfall."""
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
 from vqexp.reports.analysis.gaps import Step, Waterfall, spec
 from vqexp.reports.render.row import markdown_row
+from vqexp.reports.spec.parts import sweep_command
 
 MISSING = "not measured"
 
@@ -68,9 +68,7 @@ def _table(waterfall: Waterfall) -> list[str]:
 def command(waterfall: Waterfall, step: Step) -> str:
     """Returns the command that measures a step for all defenses."""
     only = [f"table.only_rows={json.dumps([step.rows])}", f"table.only_columns=[{step.cells[0].column}]"]
-    return " ".join(
-        ["python run.py -m", f"table={waterfall.table.name}", *map(shlex.quote, only), "scale=gpu"]
-    )
+    return sweep_command("table", waterfall.table.name, only, "scale=gpu")
 
 
 def _change(change: float | None) -> str:

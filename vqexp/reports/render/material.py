@@ -1,7 +1,6 @@
 """Gathering what the report shows, once for its Markdown, HTML and LaTeX."""
 
 import json
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from vqexp.reports.render.waterfall import draw_waterfall
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.figure import Figure, all_figures
 from vqexp.reports.spec.fill import Index
+from vqexp.reports.spec.parts import sweep_command
 from vqexp.reports.spec.table import Table, all_tables
 
 
@@ -170,4 +170,4 @@ def command(table: Table, cell: Cell, options: str) -> str:
     """Returns the command that fills one cell; options: further overrides that its section shares."""
     rows, columns = json.dumps([cell.row]), f"[{cell.column}]"
     only = [f"table.only_rows={rows}", f"table.only_columns={columns}"]
-    return " ".join(["python run.py -m", f"table={table.name}", *map(shlex.quote, only), options])
+    return sweep_command("table", table.name, only, options)

@@ -166,8 +166,8 @@ def _certified(each: Mapping[str, Any], cells: Lookup) -> Line | None:
     if not proven or claim is None:
         return None
     others = [_measured(kind, cells, each) for kind in ("natural", "ignores", "knows", "without")]
-    *others_proven, last = (f"{bar.value:.1f} % ({bar.label.removeprefix('proven, ')})" for bar in proven)
-    shares = " and ".join([", ".join(others_proven), last] if others_proven else [last])
+    *first, last = (f"{bar.value:.1f} % ({bar.label.removeprefix('proven, ')})" for bar in proven)
+    shares = " and ".join(filter(None, [", ".join(first), last]))
     text = f"Proven for {shares} of the images; reported: {claim.value:.1f} %; not audited"
     shown = [*(bar for bar in others if bar), *proven, claim]
     return Line(each["name"], each["where"], _proven(proven, claim), text, shown)

@@ -1,10 +1,16 @@
-"""The fewest words that choose some rows and no others, as `only_rows` takes them."""
+"""The command of a sweep, and the fewest words that choose some rows and no others (`only_rows`)."""
 
 import json
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.table import Table
+
+
+def sweep_command(kind: str, name: str, chosen: Sequence[str], *more: str) -> str:
+    """Returns the command line of a sweep. kind: table or figure. chosen: what a shell must leave alone."""
+    return " ".join(["python run.py -m", f"{kind}={name}", *map(shlex.quote, chosen), *more])
 
 
 def only(kind: str, table: Table, cells: Sequence[Cell]) -> list[str]:
