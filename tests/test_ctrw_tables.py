@@ -157,7 +157,7 @@ def test_every_cell_makes_sense():
 
 def test_the_papers_protocol():
     """Section 4.1, as a cell of Table 1 resolves it."""
-    cell = next(cell for cell in TABLES[1].cells() if (cell.row, cell.column) == ("ResNet18, CTRW", "mifgsm"))
+    cell = next(cell for cell in TABLES[1].cells() if cell.place == ("ResNet18, CTRW", "mifgsm"))
     config = resolved(composed([*cell.overrides(), "scale=paper"]))
     training, attack = config["training"], config["attack"]
     assert (training["epochs"], training["lr"], training["batch_size"]) == (200, 0.1, 128)

@@ -37,7 +37,7 @@ def published():
 @pytest.fixture(scope="module")
 def record(published):
     """That of a row with swRD under PGD, before the ResNet18 of the table."""
-    cell = next(cell for cell in TABLE.cells() if (cell.row, cell.column) == ("swRD (s=3, k=25)", "pgd"))
+    cell = next(cell for cell in TABLE.cells() if cell.place == ("swRD (s=3, k=25)", "pgd"))
     f = "vqexp.classifiers.resnet18"
     fitting = (record for record in published if record.config["classifier"]["_target_"] == f)
     return cell, next(record for record in fitting if fills(cell, record))
@@ -219,6 +219,14 @@ def test_labels_decide_nothing(published):
     assert before is not None
     assert measured("swRD  with s 3, k 25", own).key == before.key
     assert measured("swRD (s=3, k=25)", [*own[:2], "defense.k=26"]) is None
+
+
+def test_of_further_classifiers_the_measured_rows_are_shown(published):
+    first, *others = sections(TABLE, Index(published))
+    assert first.places == {cell.place for cell in TABLE.cells()}
+    assert others
+    for section in others:
+        assert {row for row, _ in section.places} == {row for row, _ in section.records}
 
 
 def test_dry_run_knows_the_published_records(vqexp):

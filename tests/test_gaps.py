@@ -1,6 +1,8 @@
 """Why the numbers differ: waterfalls, reasons, and how many images would decide a claim."""
 
+import json
 import re
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -84,17 +86,19 @@ def test_the_section_names_a_command_for_every_step(tmp_path):
     assert "(figures/gaps_vq_table1_pgd.png)" in text
     lines = [line for line in text.splitlines() if line.startswith("| our f |")]
     assert len(lines) == len(found)
-    for line in lines:
-        (part,) = re.findall(r'only_rows=\["(.*?)"\]', line)
-        (column,) = re.findall(r"only_columns=\[(\w+)\]", line)
-        assert {row["label"].rpartition(", ")[0] for row in TABLES[OF].rows if part in row["label"]} == {part}
+    for line, waterfall in zip(lines, found, strict=True):
+        chosen = dict(word.split("=", 1) for word in shlex.split(line.split("`")[1]) if "only" in word)
+        parts, (column,) = (json.loads(chosen[f"table.only_{name}"]) for name in ("rows", "columns"))
+        rows = [row["label"] for row in TABLES[OF].rows if any(part in row["label"] for part in parts)]
+        assert len({label.rpartition(", ")[0] for label in rows}) == 1
+        assert sorted(label.rpartition(", ")[2] for label in rows) == sorted(waterfall.reported)
         assert column in TABLES[OF].columns
 
 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.reason], ids=lambda claim: claim.text)
 def test_the_cells_of_a_reason_exist(claim):
     for table, row, column in claim.reason["cells"].values():
-        assert (row, column) in {(cell.row, cell.column) for cell in ALL[table].cells()}
+        assert (row, column) in {cell.place for cell in ALL[table].cells()}
 
 
 def test_every_claim_of_the_quantizers_that_did_not_hold_has_a_reason():

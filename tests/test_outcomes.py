@@ -112,7 +112,7 @@ def test_a_report_keeps_them_for_the_next(vqexp, tmp_path, small_cifar10, undraw
     (cell,) = [
         cell
         for cell in read_table(CONF / "table" / "vq_table2.yaml").cells()
-        if (cell.row, cell.column) == ("RandDisc (s=1, k=25)", "pgd")
+        if cell.place == ("RandDisc (s=1, k=25)", "pgd")
     ]
     assert measured_point(cell, again).outcomes.shares.shape == (16,)
 

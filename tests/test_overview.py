@@ -39,7 +39,7 @@ def cells(values=()):
     """All tables, with what was measured: (table, row, column) -> percent."""
     found = []
     for table in TABLES.values():
-        metrics = {(cell.row, cell.column): cell.metric for cell in table.cells()}
+        metrics = {cell.place: cell.metric for cell in table.cells()}
         records = {
             place: record(metrics={metrics[place]: estimate(value / 100, ci95=around(value / 100))})
             for (name, *where), value in dict(values).items()

@@ -31,6 +31,7 @@ def test_a_series_or_a_value_is_one_part():
     assert parts_for([label for label in labels if label.endswith("=10")], labels) == [labels[1], labels[4]]
     assert parts_for([label for label in labels if label.endswith("=100")], labels) == ["steps=100"]
     assert parts_for(labels, labels) == ["swRD"]
+    assert parts_for(labels[:1], labels) == labels[:1]  # a single row is named whole
 
 
 def test_of_real_figures():

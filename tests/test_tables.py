@@ -79,7 +79,7 @@ def test_all_tables_and_figures_of_the_papers_are_there():
 @pytest.mark.parametrize("name", ALL)
 def test_every_cell_has_a_place_of_its_own_and_a_percentage(name):
     cells = ALL[name].cells(quoted=True)
-    assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
+    assert len({cell.place for cell in cells}) == len(cells)
     for cell in cells:
         assert cell.reported is None or 1 <= len(cell.reported) <= 2
         least = -1 if "cosine" in cell.metric else 0
@@ -97,7 +97,7 @@ def test_reported_values_as_the_papers_print_them():
     }
     for (name, label), values in rows.items():
         assert [cell.reported for cell in TABLES[name].cells() if cell.row == label] == values
-    cells = {(cell.row, cell.column): cell.reported for cell in TABLES["vq_table5"].cells()}
+    cells = {cell.place: cell.reported for cell in TABLES["vq_table5"].cells()}
     assert cells["CIFAR-100, swRD (s=2, k=20)", "eot_pgd"] == [49.05, 0.13]
     # the paper has one EOT column; both readings of its formula stand beside it
     assert cells["pRD (s=2, k=25)", "eot_output_pgd"] == cells["pRD (s=2, k=25)", "eot_pgd"] == [62.51, 0.08]
@@ -213,7 +213,7 @@ def test_a_tables_rows_may_be_panels_and_series():
     panels = [{"label": "p", "overrides": ["dataset=mnist"]}, {"label": "q", "without": ["b"]}]
     series = [{"label": "x", "overrides": ["defense=prd"]}, {"label": "y"}]
     table = load_table({**f, "panels": panels, "series": series})
-    cells = {(cell.row, cell.column): cell for cell in table.cells()}
+    cells = {cell.place: cell for cell in table.cells()}
     assert set(cells) == {
         ("p, x", "a"),
         ("p, y", "a"),
@@ -317,7 +317,7 @@ def test_one_table_or_figure_at_a_time_and_dry_run_is_a_flag(vqexp):
 
 def test_a_preview_says_what_is_not_run(capsys):
     table = TABLES["arxiv_table3"]
-    print_preview(table, {(cell.row, cell.column): ("missing", "") for cell in table.cells()})
+    print_preview(table, {cell.place: ("missing", "") for cell in table.cells()})
     lines = capsys.readouterr().out.splitlines()
     own = [line for line in lines if "TRADES" in line]
     assert own

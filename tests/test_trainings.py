@@ -14,7 +14,7 @@ from vqexp.core.errors import ConfigError
 from vqexp.core.estimate import pooled, spread
 from vqexp.pipeline.outcomes import Outcomes
 from vqexp.pipeline.record import Right
-from vqexp.reports.analysis.classifier import classifier_name
+from vqexp.reports.analysis.classifier import classifier_name, classifier_names
 from vqexp.reports.analysis.gather import Section
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.trainings import family, seed_of, together
@@ -97,6 +97,8 @@ def test_together_they_have_the_mean_and_every_images_draws():
     assert kept.runs == 4
     assert list(zlib.decompress(base64.b64decode(kept.right))) == [4, 2, 2, 4]
     assert "2 trainings" in classifier_name(*every)
+    (name,) = classifier_names([*every, trained(2, [2, 0, 1, 2], 0.5), every[0]])  # of several cells
+    assert name == classifier_name(*every).replace("2 trainings", "3 trainings")
     assert together(every[:1]) is every[0]
 
 

@@ -1,6 +1,6 @@
 """The key of a record's classifier, and its name for readers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vqexp.core.keys import key_of
@@ -19,9 +19,21 @@ def classifier_name(record: Record, *others: Record) -> str:
 
     others: records of further trainings of the same kind.
     """
-    identity = record.classifier
+    return _told(record.classifier, _number(record.classifier, *others))
+
+
+def classifier_names(records: Iterable[Record]) -> tuple[str, ...]:
+    """Returns the names of all classifiers; those that differ in their training's key alone share one."""
+    found: dict[str, dict[str, Record]] = {}
+    for record in records:
+        found.setdefault(_told(record.classifier, ""), {})[classifier_key(record)] = record
+    return tuple(classifier_name(*alike.values()) for alike in found.values())
+
+
+def _told(identity: Mapping[str, Any], number: str) -> str:
+    """Returns the name. number: what it says last of a training."""
     name = str(identity["_target_"]).rsplit(".", 1)[-1]
-    tuning, number = identity.get("fine_tuning"), _number(identity, *others)
+    tuning = identity.get("fine_tuning")
     tuned = f", fine-tuned by {_recipe(tuning, number)}" if tuning else ""
     if identity.get("checkpoint"):
         return f"{name}, checkpoint {identity['checkpoint'][:12]}{tuned}"

@@ -45,7 +45,7 @@ def _differences(table: Table, records: Mapping[Place, Record]) -> dict[str, dic
     rows = {row["label"]: row for row in table.rows if "reading" in row}
     found: dict[str, dict[Place, float]] = {}
     for cell in table.cells():
-        record, row = records.get((cell.row, cell.column)), rows.get(cell.row)
+        record, row = records.get(cell.place), rows.get(cell.row)
         if record is None or row is None or not cell.reported:
             continue
         estimate = record.metrics[cell.metric]

@@ -75,7 +75,7 @@ def deviations(table: Table, measured: Mapping[Place, Sequence[Record]]) -> list
 
 
 def _deviation(cell: Cell, measured: Mapping[Place, Sequence[Record]]) -> Deviation | None:
-    records = measured.get((cell.row, cell.column), ())
+    records = measured.get(cell.place, ())
     if not records or len(cell.reported or ()) < 2:
         return None
     assert cell.reported is not None

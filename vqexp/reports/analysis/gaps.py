@@ -19,13 +19,12 @@ Values = Mapping[tuple[str, str, str], Estimate]  # by table, row and column: wh
 class Step:
     """One change. values: in percent by defense, None where nothing was measured.
 
-    cells: what measures it, one a defense; rows: the part that the labels of their rows share.
+    cells: what measures it, one a defense.
     """
 
     label: str
     values: Mapping[str, float | None]
     cells: Sequence[Cell]
-    rows: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _waterfall(
 ) -> Waterfall:
     table = tables[entry["table"]]
     rows: Mapping[str, str] = entry["rows"]
-    cells = {(cell.row, cell.column): cell for name in (table.name, OF) for cell in tables[name].cells()}
+    cells = {cell.place: cell for name in (table.name, OF) for cell in tables[name].cells()}
     own = {defense: values.get((table.name, row, column)) for defense, row in rows.items()}
     steps: list[Step] = []
     for step in (step for step in entry["steps"] if column in step["cells"]):
@@ -105,8 +104,7 @@ def _waterfall(
         if not steps:  # the table's own value is the bottom; it may be on other images
             found = {defense: own[defense] or found[defense] for defense in rows}
         percents = {defense: percent(each) for defense, each in found.items()}
-        shared = step["row"].removesuffix(", X")
-        steps.append(Step(step["label"], percents, [cells[place] for place in places.values()], shared))
+        steps.append(Step(step["label"], percents, [cells[place] for place in places.values()]))
     return Waterfall(
         name=f"{table.name}_{column}",
         title=f"{entry['title']}, {title}",

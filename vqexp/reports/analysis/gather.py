@@ -1,10 +1,10 @@
 """Finding the records that fill a table or figure, and turning them into points."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vqexp.pipeline.record import Record
-from vqexp.reports.analysis.classifier import classifier_name
+from vqexp.reports.analysis.classifier import classifier_names
 from vqexp.reports.analysis.points import Point, measured_point, reported_point
 from vqexp.reports.analysis.trainings import family, seed_of, together
 from vqexp.reports.spec.cell import Cell
@@ -17,7 +17,7 @@ Place = tuple[str, str]  # row, column
 
 @dataclass(frozen=True)
 class Section:
-    """A table's records, one classifier for each setup; `places`: all cells that could be in it.
+    """A table's records, one classifier for each setup; `places`: the cells that are shown.
 
     measured: of each cell all records, one for each training of the classifier, by seed; a cell's entry in
     `records` is what they say together.
@@ -37,12 +37,13 @@ class Section:
 def sections(table: Table, records: Index) -> list[Section]:
     """Returns the table's records by classifier; the first section has each setup's most complete one.
 
-    Of several records of a cell by one seed the heaviest counts (`weight`).
+    The first shows all cells; each of the others shows the rows of which anything was measured. Of several
+    records of a cell by one seed the heaviest counts (`weight`).
     """
-    setups = {(cell.row, cell.column): cell.setup for cell in table.cells()}
+    setups = {cell.place: cell.setup for cell in table.cells()}
     found: dict[Hashable, dict[str, dict[Place, list[Record]]]] = {}
     for cell in table.cells():
-        place = (cell.row, cell.column)
+        place = cell.place
         for record in records.filling(cell) if cell.dataset in records.datasets else ():
             cells = found.setdefault(cell.setup, {}).setdefault(family(record), {})
             cells.setdefault(place, []).append(record)
@@ -54,17 +55,23 @@ def sections(table: Table, records: Index) -> list[Section]:
     ranked = {setup: sorted(named.values(), key=_rank) for setup, named in found.items()}
     best = {place: every for named in ranked.values() for place, every in named[0].items()}
     others = [
-        _section(cells, frozenset(place for place, own in setups.items() if own == setup))
+        _section(cells, _rows_of(cells, [place for place, own in setups.items() if own == setup]))
         for setup, named in ranked.items()
         for cells in named[1:]
     ]
     return [_section(best, frozenset(setups)), *others]
 
 
+def _rows_of(cells: Collection[Place], places: Collection[Place]) -> frozenset[Place]:
+    """Returns those places whose row has any of the cells."""
+    rows = {row for row, _ in cells}
+    return frozenset((row, column) for row, column in places if row in rows)
+
+
 def _section(cells: Mapping[Place, list[Record]], places: frozenset[Place]) -> Section:
-    names = {name: None for every in cells.values() for name in [classifier_name(*every)]}
+    names = classifier_names(record for every in cells.values() for record in every)
     records = {place: together(every) for place, every in cells.items()}
-    return Section(tuple(names), records, places, dict(cells))
+    return Section(names, records, places, dict(cells))
 
 
 def _by_seed(records: Sequence[Record], metric: str) -> list[Record]:
@@ -92,7 +99,7 @@ def measured_points(table: Table, records: Mapping[Place, Record]) -> list[Point
     found = [
         measured_point(cell, records[cell.row, cell.column])
         for cell in table.cells()
-        if (cell.row, cell.column) in records
+        if cell.place in records
     ]
     return [point for point in found if point is not None]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.gather import Section
 from vqexp.reports.spec.table import Table
 
@@ -24,13 +25,14 @@ def options(table: Table, section: Section) -> str:
     found = [f"scale={config['scale']['name']}", *sorted(told)]
     identities = [record.classifier for record in cells.values()]
     given = {identity["checkpoint"] for identity in identities if identity.get("checkpoint")}
+    alone = len({classifier_name(*every) for every in section.measured.values()}) == 1
     trained = [identity for identity in identities if "training" in identity]
     recipes = [_recipe(identity) for identity in trained]
     if given:
         found.append(CHECKPOINTS if len(given) > 1 else "classifier.checkpoint=FILE")
-    elif trained and len(section.classifiers) == 1:
+    elif trained and alone:
         found.append(f"classifier={trained[0]['_target_'].rsplit('.', 1)[-1]}")
-    if recipes and (given or len(section.classifiers) == 1) and all(r == recipes[0] for r in recipes):
+    if recipes and (given or alone) and all(r == recipes[0] for r in recipes):
         found += recipes[0]
     counts = {
         f"dataset.n={config['dataset']['n']}": {r.config["dataset"]["n"] for r in cells.values()},

@@ -59,7 +59,7 @@ def _label(*parts: str) -> str:
 
 def images(grid: Grid, records: Mapping[Place, Record]) -> str:
     """Returns `n 500, runs 3` for the grid's measured cells, or `n 456 to 498, runs 3` if they differ."""
-    found = [(records.get((cell.row, cell.column)), cell.metric) for cell in grid.cells]
+    found = [(records.get(cell.place), cell.metric) for cell in grid.cells]
     estimates = [record.metrics[metric] for record, metric in found if record]
     counts = {name: span(getattr(estimate, name) for estimate in estimates) for name in ("n", "runs")}
     return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
@@ -67,12 +67,12 @@ def images(grid: Grid, records: Mapping[Place, Record]) -> str:
 
 def has_numbers(grid: Grid, records: Mapping[Place, Record]) -> bool:
     """Whether any of its cells was measured or reported."""
-    return any(cell.reported or (cell.row, cell.column) in records for cell in grid.cells)
+    return any(cell.reported or cell.place in records for cell in grid.cells)
 
 
 def command_of_missing(table: Table, grid: Grid, records: Mapping[Place, Record], options: str) -> str:
     """Returns the command that measures the grid's missing cells; an empty text if none is missing."""
-    missing = [cell for cell in grid.cells if (cell.row, cell.column) not in records]
+    missing = [cell for cell in grid.cells if cell.place not in records]
     if not missing:
         return ""
     return sweep_command("figure", table.name, only("figure", table, missing), options)

@@ -1,13 +1,12 @@
 """The section "Why the numbers differ" in Markdown: a table and a paragraph for each waterfall."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
 from vqexp.reports.analysis.gaps import Step, Waterfall, spec
 from vqexp.reports.render.row import markdown_row
-from vqexp.reports.spec.parts import sweep_command
+from vqexp.reports.spec.parts import only, sweep_command
 
 MISSING = "not measured"
 
@@ -67,8 +66,8 @@ def _table(waterfall: Waterfall) -> list[str]:
 
 def command(waterfall: Waterfall, step: Step) -> str:
     """Returns the command that measures a step for all defenses."""
-    only = [f"table.only_rows={json.dumps([step.rows])}", f"table.only_columns=[{step.cells[0].column}]"]
-    return sweep_command("table", waterfall.table.name, only, "scale=gpu")
+    chosen = only("table", waterfall.table, step.cells)
+    return sweep_command("table", waterfall.table.name, chosen, "scale=gpu")
 
 
 def _change(change: float | None) -> str:

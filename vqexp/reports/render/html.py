@@ -128,9 +128,7 @@ def _section(entry: Entry, section: Section, first: bool) -> dict[str, Any]:
     """Returns rows by columns. Quoted rows are in the first section only."""
     table = entry.table
     cells = {
-        (cell.row, cell.column): cell
-        for cell in table.cells(quoted=first)
-        if cell.quoted or (cell.row, cell.column) in section.places
+        cell.place: cell for cell in table.cells(quoted=first) if cell.quoted or cell.place in section.places
     }
     columns = [name for name in table.columns if any(column == name for _, column in cells)]
     labels = [row["label"] for row in table.rows if any(label == row["label"] for label, _ in cells)]
@@ -168,9 +166,9 @@ def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[
     reported = reported_text(cell.reported)
     if cell.quoted:
         return {"kind": "quoted", "reported": reported, "instead": cell.quoted}
-    record = section.records.get((cell.row, cell.column))
+    record = section.records.get(cell.place)
     if record is None:
-        return {"kind": "missing", "reported": reported, "command": command(table, cell, told)}
+        return {"kind": "missing", "reported": reported, "command": command(table, [cell], told)}
     return _measured(cell, record.metrics[cell.metric])
 
 
@@ -225,7 +223,7 @@ def _grid(table: Table, grid: Grid, records: Mapping[Place, Record], told: str) 
 
 def _number(cell: Cell | None, records: Mapping[Place, Record]) -> dict[str, str]:
     """Returns one place of a figure's grid."""
-    record = records.get((cell.row, cell.column)) if cell else None
+    record = records.get(cell.place) if cell else None
     if cell is None or record is None:
         return {"kind": "missing", "reported": reported_text(cell.reported)} if cell else {"kind": "empty"}
     return _measured(cell, record.metrics[cell.metric])

@@ -97,7 +97,7 @@ def records_file(shown: Iterable[tuple[Table, Section]]) -> bytes:
     found: dict[str, Record] = {}
     metrics: dict[str, set[str]] = {}
     for table, section in shown:
-        metric_of = {(cell.row, cell.column): cell.metric for cell in table.cells()}
+        metric_of = {cell.place: cell.metric for cell in table.cells()}
         for place, every in section.measured.items():
             for record in every:
                 found[record.key] = record

@@ -12,13 +12,13 @@ def page(entry: Entry) -> str:
     """Returns the table: measured over reported, a dagger where the interval excludes the reported value."""
     table = entry.table
     records = entry.sections[0].records if entry.sections else {}
-    cells = {(cell.row, cell.column): cell for cell in table.cells(quoted=True)}
+    cells = {cell.place: cell for cell in table.cells(quoted=True)}
 
     def text(cell: Cell | None) -> tuple[str, str]:
         if cell is None:
             return "", ""
         below = escape(reported_text(cell.reported))
-        record = records.get((cell.row, cell.column))
+        record = records.get(cell.place)
         if cell.quoted or record is None:
             return (escape(cell.quoted) if cell.quoted else "--"), below
         estimate = record.metrics[cell.metric]

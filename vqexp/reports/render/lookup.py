@@ -17,8 +17,7 @@ class Lookup:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries: Mapping[str, Entry] = {entry.table.name: entry for entry in entries}
         self._cells = {
-            name: {(cell.row, cell.column): cell for cell in entry.table.cells()}
-            for name, entry in self._entries.items()
+            name: {cell.place: cell for cell in entry.table.cells()} for name, entry in self._entries.items()
         }
 
     def measured(self, where: Where) -> Estimate | None:

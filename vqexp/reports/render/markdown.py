@@ -152,7 +152,7 @@ def _number(cell: Cell | None, records: Mapping[Place, Record]) -> str:
     """Returns `12.34 [10.1, 14.5], reported 12.50`, or what there is of it."""
     if cell is None:
         return ""
-    record = records.get((cell.row, cell.column))
+    record = records.get(cell.place)
     estimate = record.metrics[cell.metric] if record else None
     measured = f"{shown(estimate)} {interval(estimate)}" if estimate else ""
     reported = f"reported {reported_text(cell.reported)}" if cell.reported else ""
@@ -187,7 +187,7 @@ def section_origin(section: Section) -> str:
 
 
 def table_page(entry: Entry) -> str:
-    """Returns a table's section, once for each classifier; a missing cell shows the command that runs it."""
+    """Returns a table's section, once for each classifier; missing cells of a row share a command."""
     table = entry.table
     lines = [f"\n## {table.title} ({table.source})\n", *(f"{note}\n" for note in table.notes)]
     for index, section in enumerate(entry.shown):
@@ -195,26 +195,33 @@ def table_page(entry: Entry) -> str:
         lines.append(f"### f: {literal(section.title) or 'nothing measured yet'}\n")
         lines.append(f"    VQEXP_DATA=DIR python run.py -m table={table.name} {told}\n")
         lines += [markdown_row(HEADINGS), markdown_row(["---"] * len(HEADINGS))]
+        cells = table.cells(quoted=index == 0)  # what other papers say once is enough
+        shown = [cell for cell in cells if cell.quoted or cell.place in section.places]
         for row in table.rows:
-            for cell in table.cells(quoted=index == 0):  # what other papers say once is enough
-                place = (cell.row, cell.column)
-                if cell.row == row["label"] and (cell.quoted or place in section.places):
-                    lines.append(markdown_row(_cell_texts(table, section, cell, told)))
+            own = [cell for cell in shown if cell.row == row["label"]]
+            missing = [cell for cell in own if not cell.quoted and cell.place not in section.records]
+            lines += [markdown_row(_cell_texts(section, cell)) for cell in own if cell not in missing]
+            lines += [markdown_row(_missing_texts(missing, command(table, missing, told)))] if missing else []
         lines += ["", *([f"{section_origin(section)}\n"] if section.records else [])]
     return "\n".join(lines)
 
 
-def _cell_texts(table: Table, section: Section, cell: Cell, told: str) -> list[str]:
-    """Returns a line of the table, an entry for each of `HEADINGS`. told: the options of the section."""
+def _missing_texts(cells: Sequence[Cell], command: str) -> list[str]:
+    """Returns one line for a row's cells that were not measured, with the command that measures them."""
+    values = [reported_text(cell.reported) or "-" for cell in cells]
+    reported = ", ".join(values) if any(cell.reported for cell in cells) else ""
+    columns = ", ".join(literal(cell.column) for cell in cells)
+    return [literal(cells[0].row), columns, reported, "", f"`{command}`", *[""] * 5]
+
+
+def _cell_texts(section: Section, cell: Cell) -> list[str]:
+    """Returns a line of the table, an entry for each of `HEADINGS`, for what is measured or quoted."""
     reported, row, column = reported_text(cell.reported), literal(cell.row), literal(cell.column)
     if cell.quoted:
         known = cell.training and (CONF / "training" / f"{cell.training}.yaml").exists()
         later = f"`training={cell.training}` would measure it" if known else ""
         return [row, column, reported, cell.quoted, later, *[""] * 5]
-    record = section.records.get((cell.row, cell.column))
-    if record is None:
-        return [row, column, reported, "", f"`{command(table, cell, told)}`", *[""] * 5]
-    metrics = record.metrics
+    metrics = section.records[cell.place].metrics
     estimate, own = metrics[cell.metric], metrics.get(f"{cell.metric}_on_correct")
     robust = cell.metric.startswith("robust")
     alone = metrics.get("undefended_accuracy" if robust else "undefended_natural_accuracy")

@@ -1,6 +1,5 @@
 """Gathering what the report shows, once for its Markdown, HTML and LaTeX."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from vqexp.reports.render.waterfall import draw_waterfall
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.figure import Figure, all_figures
 from vqexp.reports.spec.fill import Index
-from vqexp.reports.spec.parts import sweep_command
+from vqexp.reports.spec.parts import only, sweep_command
 from vqexp.reports.spec.table import Table, all_tables
 
 
@@ -52,7 +51,7 @@ class Entry:
     @property
     def shown(self) -> list[Section]:
         """The sections; if nothing was measured, an empty one without a title."""
-        every = frozenset((cell.row, cell.column) for cell in self.table.cells())
+        every = frozenset(cell.place for cell in self.table.cells())
         return self.sections or [Section((), {}, every)]
 
 
@@ -145,7 +144,7 @@ def _values(entries: Iterable[Entry]) -> Values:
         for entry in entries
         for section in entry.sections[:1]
         for cell in entry.table.cells()
-        if (cell.row, cell.column) in section.records
+        if cell.place in section.records
     }
 
 
@@ -166,8 +165,6 @@ def _copied(path: Path, to: Path) -> Path:
     return to
 
 
-def command(table: Table, cell: Cell, options: str) -> str:
-    """Returns the command that fills one cell; options: further overrides that its section shares."""
-    rows, columns = json.dumps([cell.row]), f"[{cell.column}]"
-    only = [f"table.only_rows={rows}", f"table.only_columns={columns}"]
-    return sweep_command("table", table.name, only, options)
+def command(table: Table, cells: Sequence[Cell], options: str) -> str:
+    """Returns the command that fills some cells; options: further overrides that their section shares."""
+    return sweep_command("table", table.name, only("table", table, cells), options)

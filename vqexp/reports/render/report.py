@@ -94,7 +94,7 @@ def table_frame(entry: Entry) -> pd.DataFrame:
     """
     rows = []
     told: set[tuple[str, str]] = set()
-    cells = {(cell.row, cell.column): cell for cell in entry.table.cells()}
+    cells = {cell.place: cell for cell in entry.table.cells()}
     for section in entry.sections:
         for (row, column), record in sorted(section.records.items()):
             cell, provenance = cells[row, column], record.provenance

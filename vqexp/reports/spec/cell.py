@@ -40,6 +40,11 @@ class Cell:
     x: float | None = None
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Its row and its column."""
+        return self.row, self.column
+
+    @property
     def label(self) -> str:
         """`TABLE/ROW/COLUMN`, by which a run knows the cell that it is made for."""
         return f"{self.table}/{self.row}/{self.column}"

@@ -16,15 +16,15 @@ def sweep_command(kind: str, name: str, chosen: Sequence[str], *more: str) -> st
 def only(kind: str, table: Table, cells: Sequence[Cell]) -> list[str]:
     """Returns the overrides by which a sweep has the rows and the columns of some cells of the table.
 
-    kind: table or figure, the group that the table is of. Where these are all of its rows, or all of its
-    columns, no override is needed.
+    kind: table or figure, the group that the table is of. Where these are all of its rows, or all columns of
+    these rows, no override is needed.
     """
     every = table.cells()
     rows, columns = (list(dict.fromkeys(getattr(c, part) for c in cells)) for part in ("row", "column"))
     found = []
     if set(rows) != {cell.row for cell in every}:
         found.append(f"{kind}.only_rows={json.dumps(parts_for(rows, [row['label'] for row in table.rows]))}")
-    if set(columns) != {cell.column for cell in every}:
+    if set(columns) != {cell.column for cell in every if cell.row in rows}:
         found.append(f"{kind}.only_columns={json.dumps(columns)}")
     return found
 
@@ -33,8 +33,10 @@ def parts_for(wanted: Collection[str], labels: Collection[str]) -> list[str]:
     """Returns parts of the wanted labels of which each wanted one has some, and no other label has any.
 
     Labels are made of words between commas, and so are parts. A part that is a label itself chooses this one
-    alone. Taken greedily: first the part that most of the labels share.
+    alone. Taken greedily: first the part that most of the labels share. A single label is named whole.
     """
+    if len(wanted) == 1:
+        return list(wanted)
     others = [label for label in labels if label not in wanted]
     chosen = {part: _chosen_by(part, wanted, labels) for label in wanted for part in _parts(label)}
     safe = {

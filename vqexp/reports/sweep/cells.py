@@ -70,7 +70,7 @@ class CellSweep(Sweep):
             for other, cell, job in self.plan.places:
                 if other is table:
                     found = self.cache.state(cell, configs[job]), times.get(job, "")
-                    states.setdefault((cell.row, cell.column), []).append(found)
+                    states.setdefault(cell.place, []).append(found)
             print_preview(table, {place: _together(found) for place, found in states.items()})
 
     def finish(self, paths: Sequence[Path]) -> None:
