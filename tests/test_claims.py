@@ -1,6 +1,7 @@
 """What stands beside the verdict on a claim, and which claims are no paper's or not judged."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from records import estimate, record
@@ -35,6 +36,8 @@ def judged(*points, known=None, **more):
 def test_few_images_a_brittle_f_and_a_short_training_are_said():
     assert judged(point()).caveats == ()
     assert judged(point(n=8), point(n=29), point(n=30)).caveats == ("few images: n 8 to 29",)
+    assert judged(replace(point(n=1), exact=True)).caveats == ()  # f's own weights are no sample's
+    assert judged(replace(point(n=1), exact=True)).n is None
     known = {"f": "which is brittle"}
     assert judged(point(), known=known).caveats == ("rests on one f, which is brittle",)
     both = judged(point(), point(f="g"), known=known)

@@ -1,15 +1,19 @@
 """The random-weights paper (Ma et al. 2023): its tables' numbers, its presets, and its contradictions."""
 
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from scipy.stats import ttest_1samp
 
 from vqexp.core.components import build
 from vqexp.core.config import CONF, register_resolvers, resolved
 from vqexp.core.errors import ConfigError
+from vqexp.core.estimate import pooled
+from vqexp.core.text import interval
 from vqexp.metrics import Sigma
 from vqexp.pipeline import prepare
 from vqexp.reports.analysis.gather import reported_points
@@ -204,6 +208,9 @@ def test_the_quantiles_and_the_sum_of_sigma(config):
         **{f"sigma_quantile_{q}": q for q in (0, 5, 25, 50, 75, 95, 100)},
         "sigma_sum": 5050,
     }
+    assert {interval(estimate) for estimate in found.values()} == {"exact"}
+    several = pooled([replace(found["sigma_sum"], mean=x, ci95=(x, x)) for x in (1.0, 2.0, 3.0)])
+    assert several.ci95 == pytest.approx(ttest_1samp([1, 2, 3], 0).confidence_interval())
     with pytest.raises(ConfigError, match="no layer of f has a sigma"):
         Sigma().measure(SimpleNamespace(classifier=layers[2]))
     with pytest.raises(ConfigError, match="metric=sigma looks at random weights inside f"):

@@ -49,6 +49,15 @@ def test_an_older_record_gets_titles_and_the_names_of_today(tmp_path):
     assert found.metrics["kl_full"].unit == "fraction"
 
 
+def test_fs_own_sigma_was_written_like_a_single_images_mean(tmp_path):
+    ends = (-math.inf, math.inf)
+    metrics = {"sigma_sum": estimate(7.5, n=1, ci95=ends, unit=""), "psnr": estimate(n=1, ci95=ends, unit="")}
+    found = read(written(tmp_path, record(metrics=metrics).plain())).metrics
+    assert found["sigma_sum"].exact
+    assert found["sigma_sum"].ci95 == (7.5, 7.5)
+    assert found["psnr"] == metrics["psnr"]
+
+
 def test_all_published_records_are_read_with_titles():
     lines = gzip.decompress(PUBLISHED.read_bytes()).decode().splitlines()
     found = results.records(PUBLISHED)

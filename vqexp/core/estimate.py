@@ -36,6 +36,11 @@ class Estimate:
         return not math.isnan(self.mean)
 
     @property
+    def exact(self) -> bool:
+        """Whether it is known of f itself, as a sum of its weights is: no sample's, though n is 1."""
+        return self.n == 1 and self.unit != FRACTION and math.isfinite(sum(self.ci95))
+
+    @property
     def scale(self) -> float:
         """100 for a fraction, which is shown in percent; 1 for anything with a unit of its own."""
         return 100.0 if self.unit == FRACTION else 1.0
@@ -61,6 +66,11 @@ def proportion(outcomes: Tensor, rows: Tensor | None = None, *, title: str = "")
     low, high = proportion_confint(mean * n, n, alpha=0.05, method="wilson")
     ci95 = min(float(low), mean), max(float(high), mean)  # by rounding it can miss a mean of 0 or 1
     return Estimate(mean, std, runs, n, ci95, title=title)
+
+
+def exact(value: float, title: str = "") -> Estimate:
+    """A plain number that is no sample's, with an interval of no width."""
+    return Estimate(value, 0.0, 1, 1, (value, value), "", title)
 
 
 def average(values: Tensor, unit: str, title: str = "") -> Estimate:

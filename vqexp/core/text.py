@@ -58,8 +58,13 @@ def runs(estimate: Estimate) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """`[58.1, 64.2]`: percent for a fraction, else in the estimate's own unit; a dash if nothing is known."""
+    """`[58.1, 64.2]`: percent for a fraction, else in the estimate's own unit.
+
+    `exact` for what is no sample's; a dash if nothing is known.
+    """
     low, high = estimate.ci95
+    if estimate.exact and low == high:
+        return "exact"
     if not (math.isfinite(low) and math.isfinite(high)):
         return "-"
     if estimate.unit != FRACTION:

@@ -1,12 +1,10 @@
 """What the trained spread of random weights has come to: Ma et al. 2023 (CTRW), Figure 3a."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from vqexp.core.errors import SenselessError
-from vqexp.core.estimate import Estimate
+from vqexp.core.estimate import exact
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.metric import Measurement, Metric
 from vqexp.pipeline.stages import Stages
@@ -37,9 +35,4 @@ class Sigma(Metric):
             f"sigma_quantile_{q}": value for q, value in zip(QUANTILES, values.tolist(), strict=True)
         }
         estimates["sigma_sum"] = sigma.sum().item()
-        return Measurement({name: _exact(value, name) for name, value in estimates.items()})
-
-
-def _exact(value: float, name: str) -> Estimate:
-    """A number that is no sample's."""
-    return Estimate(value, 0.0, 1, 1, (-math.inf, math.inf), "", name.replace("_", " "))
+        return Measurement({name: exact(value, name.replace("_", " ")) for name, value in estimates.items()})

@@ -85,6 +85,7 @@ def upgraded(raw: Mapping[str, Any]) -> dict[str, Any]:
         _take_preset(record)
     if found < 2:
         _add_titles(record["metrics"])
+    _close_intervals(record["metrics"])
     return record
 
 
@@ -110,3 +111,10 @@ def _add_titles(metrics: dict[str, dict[str, Any]]) -> None:
     for name, estimate in metrics.items():
         estimate.setdefault("unit", FRACTION)
         estimate["title"] = TITLES.get(name, name.replace("_", " "))
+
+
+def _close_intervals(metrics: dict[str, dict[str, Any]]) -> None:
+    """What f's own sigma is was once written like the mean of a single image, with an interval of no ends."""
+    for name, estimate in metrics.items():
+        if name.startswith("sigma_") and estimate["ci95"] in ([None, None], None):
+            estimate["ci95"] = [estimate["mean"]] * 2

@@ -120,7 +120,7 @@ def judge(
     at_worst, at_best = _outcomes(comparisons, decide)
     worst = min(comparisons, key=lambda c: c.margin, default=None)
     measured = [point for point in (*left, *right) if point.n]
-    counts = [point.n for point in measured]
+    counts = [point.n for point in measured if not point.exact]
     return Judgement(
         text=claim.text,
         place=claim.place,
@@ -156,7 +156,7 @@ def _needed(comparisons: Sequence[Comparison], decide: Decide) -> float:
 def caveats(points: Sequence[Point], brittle: Mapping[str, str]) -> tuple[str, ...]:
     """Returns the caveats of measured points: few images, brittle classifiers, trainings cut down."""
     found = []
-    if few := sorted({point.n for point in points if point.n < FEW}):
+    if few := sorted({point.n for point in points if point.n < FEW and not point.exact}):
         found.append(f"few images: n {span(few)}")
     classifiers = {point.f for point in points}
     for f in sorted(classifiers & set(brittle)):
