@@ -1,6 +1,7 @@
 """Why the numbers differ: waterfalls, reasons, and how many images would decide a claim."""
 
 import json
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -11,10 +12,12 @@ from records import estimate, record
 
 from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError
+from vqexp.core.estimate import spread
+from vqexp.reports.analysis.comparisons import Comparison
 from vqexp.reports.analysis.gaps import OF, spec, waterfalls
 from vqexp.reports.analysis.judge import judge
 from vqexp.reports.analysis.points import Point
-from vqexp.reports.analysis.power import images_needed, in_words
+from vqexp.reports.analysis.power import Needed, images_needed, needed
 from vqexp.reports.analysis.reasons import reason
 from vqexp.reports.render.gaps import gaps_section, paragraph
 from vqexp.reports.render.waterfall import draw_waterfall
@@ -153,13 +156,36 @@ def test_as_many_images_as_are_needed_show_a_difference():
         assert low < (means > 1.96 * deviation / np.sqrt(size)).mean() < high
 
 
+def test_as_many_trainings_as_are_needed_show_a_difference():
+    """Where those of f differ so much that no number of images would."""
+    rng = np.random.default_rng(0)
+    three, deviation, apart = (-2.0, 0.0, 2.0), 3.0, 4.0  # trainings, images, and what is to be seen
+    of_images = 1.96 * deviation / np.sqrt(500)
+    width = float(np.hypot(of_images, spread(three, three)))
+    seen = Comparison(True, apart, "", (), False, width, 500, (three, three))
+    assert seen.needed() == math.inf
+    found = needed(seen.needed, trained=True, equal=False)
+    assert found.trainings > 3
+    assert str(found).startswith(f"about {found.trainings} trainings of f on about ")
+    n = math.ceil(found.images)
+    for count, low, high in ((found.trainings, 0.75, 0.95), (3, 0.1, 0.7)):
+        clear = 0
+        for _ in range(1000):
+            ours, theirs = rng.normal([[apart], [0]], 2.0, (2, count)).tolist()
+            middle = np.mean(ours) - np.mean(theirs) + rng.normal(0, deviation / np.sqrt(n))
+            clear += middle > np.hypot(1.96 * deviation / np.sqrt(n), spread(ours, theirs))
+        assert low < clear / 1000 < high
+
+
 def test_the_words_say_where_no_test_set_is_large_enough():
-    assert in_words(2261) == "about 2,300 images would decide it (power 0.8)"
-    assert in_words(26_000) == (
+    assert str(Needed(2261)) == "about 2,300 images would decide it (power 0.8)"
+    assert str(Needed(26_000)) == (
         "undecidable here: about 26,000 images would decide it (power 0.8), and the test set has 10,000"
     )
-    assert "more than 1,000,000 images" in in_words(1e12)
-    assert "no number of images" in in_words(images_needed(0.0, 3.0, 500))
+    assert "more than 1,000,000 images" in str(Needed(1e12))
+    assert images_needed(0.0, 3.0, 500) == math.inf
+    assert "values are equal, so no number of images" in str(Needed(math.inf, equal=True))
+    assert "trainings of f differ too much" in str(Needed(math.inf))
 
 
 def test_an_undecided_claim_tells_how_many_images_would_decide_it():
@@ -170,10 +196,10 @@ def test_an_undecided_claim_tells_how_many_images_would_decide_it():
     claim = Claim(text="", place="", check="above", bound=50, of={})
     found = judge(claim, "own", {"own": points})
     assert found.word == "undecided"
-    assert found.needed == images_needed(1.0, 3.0, 500)
-    assert found.beside[0] == in_words(found.needed)
+    assert found.needed == Needed(images_needed(1.0, 3.0, 500))
+    assert found.beside[0] == str(found.needed)
     good = [Point("a", "", None, "robust", value, value - 3, value + 3, 500) for value in (51.0, 50.5, 60.0)]
-    assert judge(claim, "own", {"own": good}).needed == images_needed(0.5, 3.0, 500)
+    assert judge(claim, "own", {"own": good}).needed == Needed(images_needed(0.5, 3.0, 500))
     assert judge(claim, "own", {"own": points[2:]}).needed is None
 
 

@@ -117,17 +117,19 @@ def pooled(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
-def spread(*groups: Sequence[float]) -> float:
+def spread(*groups: Sequence[float], counts: Sequence[int] | None = None) -> float:
     """Half of the 95 % interval of a group's mean or, of two, of their means' difference (Student, Welch).
 
-    Groups of fewer than two values say nothing, and add nothing.
+    Groups of fewer than two values say nothing, and add nothing. counts: how many values of the same variance
+    each group is to stand for; by default as many as it has.
     """
     from scipy.stats import t
 
-    groups = tuple(group for group in groups if len(group) > 1)
-    parts = [statistics.variance(group) / len(group) for group in groups]
-    total = sum(parts)
+    sizes = counts or [len(group) for group in groups]
+    known = [(group, size) for group, size in zip(groups, sizes, strict=True) if len(group) > 1]
+    parts = [(statistics.variance(group) / size, size) for group, size in known]
+    total = sum(part for part, _ in parts)
     if total == 0:
         return 0.0
-    freedom = total**2 / sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True))
+    freedom = total**2 / sum(part**2 / (size - 1) for part, size in parts)
     return float(t.ppf(0.975, freedom)) * math.sqrt(total)

@@ -1,5 +1,6 @@
 """The comparisons that a claim makes between points: whether each is good, and whether that is clear."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 from vqexp.reports.analysis.names import column_title
 from vqexp.reports.analysis.points import Point
-from vqexp.reports.analysis.power import images_needed
+from vqexp.reports.analysis.power import images_needed, over_trainings
 from vqexp.reports.spec.claims import Claim
 
 PLACE = ("series", "panel", "x", "column")
@@ -21,7 +22,7 @@ class Comparison:
 
     clear: the 95 % interval of the difference (`Point.minus`) allows no other outcome. group: checks that
     want one good comparison for each place tell the places apart by it. half_width: of that interval, over
-    `n` images.
+    `n` images. trainings: on each side the values by training of f, which the interval allows for.
     """
 
     good: bool
@@ -31,11 +32,16 @@ class Comparison:
     clear: bool = True
     half_width: float = 0.0
     n: int = 0
+    trainings: tuple[tuple[float, ...], ...] = ()
 
-    @property
-    def needed(self) -> float:
-        """How many images would make it clear, if the values stay; infinite where they are the same."""
-        return images_needed(self.margin, self.half_width, self.n)
+    def needed(self, trainings: int | None = None) -> float:
+        """Returns how many images would make it clear, if the values stay; infinite where none would.
+
+        trainings: with so many of each f, instead of those that were made.
+        """
+        made, then = (over_trainings(self.trainings, count) for count in (None, trainings))
+        of_images = math.sqrt(max(0.0, self.half_width**2 - made**2))
+        return images_needed(self.margin, of_images, self.n, then)
 
 
 def _matched(
@@ -101,10 +107,14 @@ def _clear(a: Point, b: Point, by: float = 0) -> bool:
     return not low < by < high
 
 
-def _width(a: Point, b: Point) -> tuple[float, int]:
-    """Half the width of the interval of a - b, and the images that it is over; a reported value has none."""
+def _width(a: Point, b: Point) -> tuple[float, int, tuple[tuple[float, ...], ...]]:
+    """Half the width of the interval of a - b, the images that it is over, and the trainings of each.
+
+    A reported value has no images.
+    """
     low, high = a.minus(b)
-    return (high - low) / 2, min((point.n for point in (a, b) if point.n), default=0)
+    n = min((point.n for point in (a, b) if point.n), default=0)
+    return (high - low) / 2, n, (a.trainings, b.trainings)
 
 
 def alike(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
@@ -165,7 +175,8 @@ def bound(sign: int) -> Relation:
             margin = sign * (point.value - end)
             clear = not point.low < end < point.high
             half = (point.high - point.low) / 2
-            found.append(Comparison(margin > 0, margin, _named(point), (), clear, half, point.n))
+            width = half, point.n, (point.trainings,)
+            found.append(Comparison(margin > 0, margin, _named(point), (), clear, *width))
         return found
 
     return compare

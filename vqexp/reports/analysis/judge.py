@@ -20,7 +20,7 @@ from vqexp.reports.analysis.comparisons import (
     unequal,
 )
 from vqexp.reports.analysis.points import Point, select
-from vqexp.reports.analysis.power import in_words
+from vqexp.reports.analysis.power import Needed, needed
 from vqexp.reports.spec.claims import Claim
 
 Decide = Callable[[Sequence[Comparison]], bool]
@@ -36,7 +36,7 @@ class Judgement:
     good of total comparisons agree with it, and `clear` of them lie beyond their intervals. worst: the worst
     comparison in words. n: fewest and most images. undecided: unclear comparisons decide, so more images may
     change the outcome. hangs_on: why the claim is not judged; empty if it is. caveats: what a reader has to
-    know of the measurement. needed: how many images would decide it, None if it is decided. reason: why it
+    know of the measurement. needed: what would decide it, None if it is decided. reason: why it
     did not hold, as far as that is measured, or what it lacks to be measured.
     """
 
@@ -51,7 +51,7 @@ class Judgement:
     n: tuple[int, int] | None
     hangs_on: str = ""
     caveats: tuple[str, ...] = ()
-    needed: float | None = None
+    needed: Needed | None = None
     reason: str = ""
 
     @property
@@ -86,7 +86,7 @@ class Judgement:
         if self.word in ("did not hold", "not measured") and self.reason:
             found.append(self.reason)
         if self.word == "undecided" and self.needed is not None:
-            found.append(in_words(self.needed))
+            found.append(str(self.needed))
         return (*found, *self.caveats)
 
     @property
@@ -143,14 +143,20 @@ def _outcomes(comparisons: Sequence[Comparison], decide: Decide) -> tuple[bool, 
     return at_worst, decide([replace(c, good=c.good or not c.clear) for c in comparisons])
 
 
-def _needed(comparisons: Sequence[Comparison], decide: Decide) -> float:
-    """The least number of images at which enough comparisons would be clear, if the values stay."""
-    needed = {id(c): c.needed for c in comparisons if not c.clear}
-    for n in sorted(needed.values()):
-        then = [replace(c, clear=c.clear or needed[id(c)] <= n) for c in comparisons]
-        if len(set(_outcomes(then, decide))) == 1:
-            return n
-    return math.inf
+def _needed(comparisons: Sequence[Comparison], decide: Decide) -> Needed:
+    """What would make enough comparisons clear, if the values stay."""
+
+    def images(trainings: int | None) -> float:
+        least = {id(c): c.needed(trainings) for c in comparisons if not c.clear}
+        for n in sorted(least.values()):
+            then = [replace(c, clear=c.clear or least[id(c)] <= n) for c in comparisons]
+            if len(set(_outcomes(then, decide))) == 1:
+                return n
+        return math.inf
+
+    unclear = [c for c in comparisons if not c.clear]
+    trained = any(len(values) > 1 for c in unclear for values in c.trainings)
+    return needed(images, trained=trained, equal=any(c.margin == 0 for c in unclear))
 
 
 def caveats(points: Sequence[Point], brittle: Mapping[str, str]) -> tuple[str, ...]:
