@@ -48,6 +48,21 @@ def test_few_images_a_brittle_f_and_a_short_training_are_said():
     assert judged(known=known).caveats == ()  # nothing was measured
 
 
+def test_networks_that_were_trained_once_are_said():
+    """Where two are compared, not where one stands behind two defenses."""
+    claim = Claim(text="", place="", check="larger_everywhere", of={"series": "a"}, than={"series": "b"})
+
+    def beside(ours, theirs):
+        return judge(claim, "own", {"own": [ours, theirs]}).caveats
+
+    a, b = (replace(point(series, f=series), trained=True) for series in "ab")
+    assert beside(a, b) == ("1 of 1 compare networks trained once",)
+    assert beside(replace(a, trainings=(1.0, 2.0)), b) == ("1 of 1 compare networks trained once",)
+    assert beside(replace(a, trainings=(1.0, 2.0)), replace(b, trainings=(1.0, 3.0))) == ()
+    assert beside(a, replace(b, f="a")) == ()
+    assert beside(replace(a, trained=False), replace(b, trained=False)) == ()
+
+
 def contrast(natural=0.096, target="vqexp.defenses.Contrast", **classifier):
     config = {
         "preset": {"standard": {"epochs": 200}},

@@ -23,6 +23,7 @@ class Comparison:
     clear: the 95 % interval of the difference (`Point.minus`) allows no other outcome. group: checks that
     want one good comparison for each place tell the places apart by it. half_width: of that interval, over
     `n` images. trainings: on each side the values by training of f, which the interval allows for.
+    once: two networks are compared, one of which was trained only once, so nothing is known of their spread.
     """
 
     good: bool
@@ -33,6 +34,7 @@ class Comparison:
     half_width: float = 0.0
     n: int = 0
     trainings: tuple[tuple[float, ...], ...] = ()
+    once: bool = False
 
     def needed(self, trainings: int | None = None) -> float:
         """Returns how many images would make it clear, if the values stay; infinite where none would.
@@ -107,14 +109,15 @@ def _clear(a: Point, b: Point, by: float = 0) -> bool:
     return not low < by < high
 
 
-def _width(a: Point, b: Point) -> tuple[float, int, tuple[tuple[float, ...], ...]]:
-    """Half the width of the interval of a - b, the images that it is over, and the trainings of each.
+def _width(a: Point, b: Point) -> tuple[float, int, tuple[tuple[float, ...], ...], bool]:
+    """Half the width of the interval of a - b, the images that it is over, the trainings of each, and `once`.
 
     A reported value has no images.
     """
     low, high = a.minus(b)
     n = min((point.n for point in (a, b) if point.n), default=0)
-    return (high - low) / 2, n, (a.trainings, b.trainings)
+    once = a.f != b.f and any(point.trained and not point.trainings for point in (a, b))
+    return (high - low) / 2, n, (a.trainings, b.trainings), once
 
 
 def alike(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:

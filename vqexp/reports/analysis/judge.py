@@ -132,7 +132,7 @@ def judge(
         worst=worst.text if worst and comparisons else "",
         n=(min(counts), max(counts)) if counts and comparisons else None,
         hangs_on=claim.hangs_on,
-        caveats=caveats(measured, brittle or {}) if comparisons else (),
+        caveats=(*once(comparisons), *caveats(measured, brittle or {})) if comparisons else (),
         needed=_needed(comparisons, decide) if counts and at_worst != at_best else None,
     )
 
@@ -157,6 +157,12 @@ def _needed(comparisons: Sequence[Comparison], decide: Decide) -> Needed:
     unclear = [c for c in comparisons if not c.clear]
     trained = any(len(values) > 1 for c in unclear for values in c.trainings)
     return needed(images, trained=trained, equal=any(c.margin == 0 for c in unclear))
+
+
+def once(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """Returns the caveat that networks are compared whose trainings may differ as much as they do."""
+    count = sum(c.once for c in comparisons)
+    return (f"{count} of {len(comparisons)} compare networks trained once",) if count else ()
 
 
 def caveats(points: Sequence[Point], brittle: Mapping[str, str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from vqexp.reports.spec.cell import Cell
 @dataclass(frozen=True)
 class Point:
     """One number with its interval [low, high], in percent if it is a fraction. n: images, 0 if reported.
-    exact: it is no sample's.
+    exact: it is no sample's. trained: f is no checkpoint that was given.
 
     outcomes: how often each image was right, if known. f: the classifier's key. cut: how its training was
     cut down; empty if it was not. trainings: the values of several trainings of f; empty for a single one.
@@ -39,6 +39,7 @@ class Point:
     at: str = ""
     defense: str = ""
     exact: bool = False
+    trained: bool = False
 
     def minus(self, other: "Point") -> tuple[float, float]:
         """Returns a 95 % interval of this value less the other.
@@ -89,6 +90,7 @@ def point_of(record: Record, metric: str) -> Point | None:
         high=high,
         n=estimate.n,
         exact=estimate.exact,
+        trained=bool(record.classifier.get("training")) and not record.classifier.get("checkpoint"),
         outcomes=outcomes_of(record, metric),
         f=classifier_key(record),
         cut=cut_down(record),
