@@ -85,16 +85,16 @@ class Pace:
         forward, gradient = self._network(foundation)
         return {"forward": forward, "gradient": gradient, "weights": 2 * gradient - forward}
 
-    def resisting(self, stages: Stages) -> float:
+    def resisting(self, stages: Stages) -> float | None:
         """The share of a few images that f is right on and `STEPS` steps do not flip.
 
-        1 if f is to come, or too slow for that, or if the adversary sees no gradient.
+        None if f is to come, or too slow for that, or if the adversary sees no gradient.
         """
         if not is_ready(stages.seen) or not stages.experiment.adversary.differentiable:
-            return 1.0
+            return None
         few = min(FEW, int(LIMIT / 20 / (STEPS * self.of("gradient", stages) * stages.view.samples)))
         if few < FEWEST:
-            return 1.0
+            return None
         key = ["resisting", stages.view_key, stages.experiment.identity("attack")]
         return self._once(key, lambda: [_resisting(stages, few)])[0]
 

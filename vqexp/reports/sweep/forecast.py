@@ -35,6 +35,7 @@ class Forecast:
 
     def __init__(self) -> None:
         self.hurried = False  # the time for timing was too short
+        self.at_most = False  # the last run's attack may stop early, and how often is not known
         self._paces: dict[tuple[str, str], Pace] = {}  # by store and device
         self._images: dict[str, tuple[Images, float]] = {}
         self._done: dict[str, int] = {}  # stage -> on how many images it would be done by now
@@ -47,6 +48,7 @@ class Forecast:
         records: earlier ones of the same cell. Raises `MissingError` if the run cannot be made here, and
         `ConfigError` for what is wrong with it.
         """
+        self.at_most = False
         start = clock()
         experiment = prepare(config, check_store=False)
         stages = Stages(replace(experiment, compile=False))  # to compile f may take longer than the forecast
@@ -118,7 +120,9 @@ class Forecast:
                 yield known.provenance.seconds["adversarial"] * new / _images_of(known)
             elif new:
                 most, least = (_cost(stages, each, new, len(clean), pace) for each in (stage, other))
-                share = pace.resisting(stages) if stage.counts != other.counts else 1.0
+                resisting = pace.resisting(stages) if stage.counts != other.counts else 1.0
+                self.at_most = resisting is None
+                share = 1.0 if resisting is None else resisting
                 yield share * most + (1 - share) * least
 
     def _attacked(self, stages: Stages) -> int:
@@ -162,6 +166,7 @@ def foretold(runs: Iterable[tuple[DictConfig, Sequence[Record]]]) -> list[str]:
     What cannot run here is named in a line.
     """
     forecast, texts, total, missing = Forecast(), list[str](), 0.0, Counter[str]()
+    about = "about"
     for config, records in runs:
         try:
             seconds = forecast.seconds(config, records)
@@ -170,14 +175,16 @@ def foretold(runs: Iterable[tuple[DictConfig, Sequence[Record]]]) -> list[str]:
             texts.append("not here")
         else:
             total += seconds or 0.0
-            texts.append("not known" if seconds is None else duration(seconds))
+            limit = "up to " if forecast.at_most else ""
+            about = "up to" if forecast.at_most else about
+            texts.append("not known" if seconds is None else f"{limit}{duration(seconds)}")
     for message, count in missing.items():
         print(f"left out, {count} runs: {message}")
     if texts:
         unknown = texts.count("not known")
         beside = f", and {unknown} of which that is not known" if unknown else ""
         count = len(texts) - texts.count("not here") - unknown
-        print(f"{count} runs take about {duration(total)} on this machine{beside}", flush=True)
+        print(f"{count} runs take {about} {duration(total)} on this machine{beside}", flush=True)
     if forecast.hurried:
         print(f"the next dry_run knows more: each times networks and defenses for {LIMIT:g} s at most")
     return texts
