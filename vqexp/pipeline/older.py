@@ -114,7 +114,7 @@ def _add_titles(metrics: dict[str, dict[str, Any]]) -> None:
 
 
 def _close_intervals(metrics: dict[str, dict[str, Any]]) -> None:
-    """What f's own sigma is was once written like the mean of a single image, with an interval of no ends."""
+    """Makes sigma's own values exact; older records gave them the unknown interval of a single image."""
     for name, estimate in metrics.items():
         if name.startswith("sigma_") and estimate["ci95"] in ([None, None], None):
             estimate["ci95"] = [estimate["mean"]] * 2
