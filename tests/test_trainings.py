@@ -15,7 +15,7 @@ from vqexp.core.estimate import pooled, spread
 from vqexp.pipeline.outcomes import Outcomes
 from vqexp.pipeline.record import Right
 from vqexp.reports.analysis.classifier import classifier_name, classifier_names
-from vqexp.reports.analysis.gather import Section
+from vqexp.reports.analysis.gather import Section, _by_seed
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.trainings import family, seed_of, together
 from vqexp.reports.render.material import Entry
@@ -100,6 +100,15 @@ def test_together_they_have_the_mean_and_every_images_draws():
     (name,) = classifier_names([*every, trained(2, [2, 0, 1, 2], 0.5), every[0]])  # of several cells
     assert name == classifier_name(*every).replace("2 trainings", "3 trainings")
     assert together(every[:1]) is every[0]
+
+
+def test_several_trainings_count_more_than_images_and_images_more_than_seeds_of_an_attack():
+    few = [trained(seed, [2, 0], 0.5) for seed in (0, 1, 2)]
+    many = trained(0, [2, 0, 1, 2], 0.625)
+    assert _by_seed([*few, many], "robust_accuracy") == few
+    assert _by_seed([*few[:1], many], "robust_accuracy") == [many]
+    given = [each.model_copy(update={"classifier": {"checkpoint": "0123"}}) for each in (*few, many)]
+    assert _by_seed(given, "robust_accuracy") == given[-1:]
 
 
 def test_a_difference_allows_for_the_spread_of_trainings():

@@ -38,7 +38,7 @@ def sections(table: Table, records: Index) -> list[Section]:
     """Returns the table's records by classifier; the first section has each setup's most complete one.
 
     The first shows all cells; each of the others shows the rows of which anything was measured. Of several
-    records of a cell by one seed the heaviest counts (`weight`).
+    records of a cell by one seed and over as many images the heaviest counts (`weight`).
     """
     setups = {cell.place: cell.setup for cell in table.cells()}
     found: dict[Hashable, dict[str, dict[Place, list[Record]]]] = {}
@@ -75,12 +75,16 @@ def _section(cells: Mapping[Place, list[Record]], places: frozenset[Place]) -> S
 
 
 def _by_seed(records: Sequence[Record], metric: str) -> list[Record]:
-    """Returns the heaviest record of each seed, of those over as many images as the heaviest of all."""
-    found: dict[int, Record] = {}
+    """Returns a record of each seed, all over as many images: the most, unless f is trained.
+
+    If it is, the spread of trainings is worth more than images, so it is the number that most seeds have.
+    """
+    by_n: dict[int, dict[int, Record]] = {}
     for record in sorted(records, key=lambda record: weight(record, metric)):
-        found[seed_of(record)] = record
-    most = max(record.metrics[metric].n for record in found.values())
-    return [record for _, record in sorted(found.items()) if record.metrics[metric].n == most]
+        by_n.setdefault(record.metrics[metric].n, {})[seed_of(record)] = record
+    trained = "training" in records[0].classifier
+    best = max(by_n, key=lambda n: (len(by_n[n]) if trained else 0, n))
+    return [record for _, record in sorted(by_n[best].items())]
 
 
 def _rank(cells: Mapping[Place, list[Record]]) -> tuple[int, int]:
