@@ -8,14 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from records import estimate, record
+from statsmodels.stats.proportion import proportion_confint
 
 from vqexp.core.config import CONF
 from vqexp.core.errors import ConfigError
 from vqexp.core.estimate import spread
 from vqexp.reports.analysis.comparisons import Comparison
 from vqexp.reports.analysis.gaps import OF, spec, waterfalls
-from vqexp.reports.analysis.judge import judge
+from vqexp.reports.analysis.judge import RULES, judge
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.power import Needed, images_needed, needed
 from vqexp.reports.analysis.reasons import reason
@@ -216,3 +219,19 @@ def test_f_is_told_by_its_checkpoint():
     assert [says_of_f(settings, each) for each in (given, other, trained)] == [True, False, False]
     auto = {"classifier.checkpoint": "auto"}
     assert [says_of_f(auto, each) for each in (given, other, trained)] == [False, False, True]
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.sampled_from([-20.0, 0.0, 15.0, 30.0]))
+def test_what_is_unclear_needs_more_images_than_there_were(ours, theirs, by):
+    """Also near 0 and 100 %, where an interval reaches farther to one side."""
+    a, b = (point_of(count, 40) for count in (ours, theirs))
+    claim = Claim(text="", place="", check="larger_everywhere", by=by, of={}, than={})
+    found = [*RULES["larger_everywhere"][0]([replace(a, series="a")], [replace(b, series="b")], (), claim)]
+    found += RULES["above"][0]([a], [], (), replace(claim, check="above", bound=50 + by))
+    assert len(found) == 2
+    assert all(each.clear or each.needed() > 2 * each.n for each in found)
+
+
+def point_of(right, n):
+    low, high = proportion_confint(right, n, method="wilson")
+    return Point("", "", None, "robust", 100 * right / n, 100 * low, 100 * high, n)

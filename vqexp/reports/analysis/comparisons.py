@@ -21,9 +21,10 @@ class Comparison:
     """One comparison of a claim. good: it agrees with the claim. margin: by how much.
 
     clear: the 95 % interval of the difference (`Point.minus`) allows no other outcome. group: checks that
-    want one good comparison for each place tell the places apart by it. half_width: of that interval, over
-    `n` images. trainings: on each side the values by training of f, which the interval allows for.
-    once: two networks are compared, one of which was trained only once, so nothing is known of their spread.
+    want one good comparison for each place tell the places apart by it. half_width: how far that interval,
+    over `n` images, reaches from the difference towards what would change the outcome. trainings: on each
+    side the values by training of f, which the interval allows for. once: two networks are compared, one of
+    which was trained only once, so nothing is known of their spread.
     """
 
     good: bool
@@ -66,16 +67,19 @@ def _place(point: Point, dimensions: Sequence[str]) -> tuple[Any, ...]:
 Relation = Callable[..., list[Comparison]]
 
 
-def paired(judge: Callable[[Point, Point, Claim], tuple[bool, float, bool]]) -> Relation:
-    """Compares points of `of` with those of `than`; judge returns (good, by how much, clear)."""
+def paired(judge: Callable[[Point, Point, Claim], tuple[bool, float, bool, float]]) -> Relation:
+    """Compares points of `of` with those of `than`.
+
+    judge returns (good, by how much, clear, the difference at which it would change).
+    """
 
     def compare(
         left: Sequence[Point], right: Sequence[Point], dimensions: Sequence[str], claim: Claim
     ) -> list[Comparison]:
         found = []
         for place, a, b in _matched(left, right, dimensions, claim):
-            good, margin, clear = judge(a, b, claim)
-            found.append(Comparison(good, margin, _against(a, b), place, clear, *_width(a, b)))
+            good, margin, clear, turn = judge(a, b, claim)
+            found.append(Comparison(good, margin, _against(a, b), place, clear, *_width(a, b, turn)))
         return found
 
     return compare
@@ -84,11 +88,11 @@ def paired(judge: Callable[[Point, Point, Claim], tuple[bool, float, bool]]) -> 
 def differs(sign: int) -> Relation:
     """Good if sign * difference > 0 or, for a claim with `by`, at least that much."""
 
-    def judge(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
+    def judge(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool, float]:
         by = claim.by or 0
         margin = sign * (a.value - b.value) - by
         good = margin > 0 if claim.by is None else margin > -ROUNDING
-        return good, margin, _clear(a, b, sign * by)
+        return good, margin, _clear(a, b, sign * by), sign * by
 
     return paired(judge)
 
@@ -96,9 +100,9 @@ def differs(sign: int) -> Relation:
 def reaches(sign: int) -> Relation:
     """Good if sign * difference >= 0; that is always clear, because equality suffices."""
 
-    def judge(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
+    def judge(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool, float]:
         margin = sign * (a.value - b.value)
-        return margin >= 0, margin, margin >= 0 or _clear(a, b)
+        return margin >= 0, margin, margin >= 0 or _clear(a, b), 0
 
     return paired(judge)
 
@@ -109,28 +113,29 @@ def _clear(a: Point, b: Point, by: float = 0) -> bool:
     return not low < by < high
 
 
-def _width(a: Point, b: Point) -> tuple[float, int, tuple[tuple[float, ...], ...], bool]:
-    """Half the width of the interval of a - b, the images that it is over, the trainings of each, and `once`.
+def _width(a: Point, b: Point, turn: float = 0) -> tuple[float, int, tuple[tuple[float, ...], ...], bool]:
+    """A comparison's `half_width`, `n`, `trainings` and `once`; a reported value has no images.
 
-    A reported value has no images.
+    turn: the difference a - b at which the outcome would change.
     """
     low, high = a.minus(b)
+    apart = a.value - b.value
     n = min((point.n for point in (a, b) if point.n), default=0)
     once = a.f != b.f and any(point.trained and not point.trainings for point in (a, b))
-    return (high - low) / 2, n, (a.trainings, b.trainings), once
+    return apart - low if apart > turn else high - apart, n, (a.trainings, b.trainings), once
 
 
-def alike(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
+def alike(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool, float]:
     """Good if the interval of the difference contains 0."""
     low, high = a.minus(b)
     margin = min(high, -low)
-    return margin >= 0, margin, True
+    return margin >= 0, margin, True, 0
 
 
-def unequal(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool]:
+def unequal(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool, float]:
     """Good if the values differ."""
     apart = abs(a.value - b.value)
-    return apart > 0, apart, _clear(a, b)
+    return apart > 0, apart, _clear(a, b), 0
 
 
 def trend(sign: int) -> Relation:
@@ -177,7 +182,7 @@ def bound(sign: int) -> Relation:
         for point in left:
             margin = sign * (point.value - end)
             clear = not point.low < end < point.high
-            half = (point.high - point.low) / 2
+            half = point.value - point.low if point.value > end else point.high - point.value
             width = half, point.n, (point.trainings,)
             found.append(Comparison(margin > 0, margin, _named(point), (), clear, *width))
         return found
