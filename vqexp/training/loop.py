@@ -17,7 +17,7 @@ from vqexp.core.random_module import bound, random_modules
 from vqexp.loggers import Logger
 from vqexp.training.augment import augment
 from vqexp.training.objectives import Objective
-from vqexp.training.recipe import Recipe, amp_is_on
+from vqexp.training.recipe import Recipe, is_on
 from vqexp.training.selection import Selection
 from vqexp.training.state import StateFile
 from vqexp.training.step import Batch, Step
@@ -49,7 +49,7 @@ def fit(
     Raises `WorkError` if the loss is not finite any more, or the state cannot be written.
     """
     model.to(device)
-    if recipe.channels_last:  # true or auto
+    if is_on(recipe.channels_last, device):
         model.to(memory_format=torch.channels_last)
     batches = math.ceil(len(train) / recipe.batch_size)
     stepper = recipe.stepper(objective.parameter_groups(model), batches, device)
@@ -77,7 +77,7 @@ def fit(
                     images = augment(recipe.augment, train.pixels(rows).to(device), generator)
                     batch = Batch(images, train.labels[rows].to(device), train.ids[rows].to(device))
                     step = Step(epoch, epoch * batches + number)
-                    precision = torch.autocast(device.type, enabled=amp_is_on(recipe.amp, device))
+                    precision = torch.autocast(device.type, enabled=is_on(recipe.amp, device))
                     with precision, bound(model, step.draw(batch.ids)):
                         loss, logits = objective.loss(model, batch, step)
                     stepper.step(loss)

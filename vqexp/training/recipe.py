@@ -41,9 +41,8 @@ class Recipe:
     schedule: a name out of `SCHEDULES`, or likewise what makes one of an optimizer. It moves on after every
     step, not every epoch. Its arguments may say `steps` for the number of steps of the training, `batches`
     for that of an epoch, a multiple of them such as `60*batches`, and `lr` for the peak.
-    amp (mixed precision: float16 on a GPU, bfloat16 on a CPU) is true, false, or `auto`: on a GPU only.
-    channels_last (memory format) is true, false, or `auto`: wherever it is faster, which is on every device
-    measured so far (benchmarks/README.md).
+    amp (mixed precision: float16 on a GPU, bfloat16 on a CPU) and channels_last (memory format) are true,
+    false, or `auto`: on a GPU only.
     """
 
     epochs: int
@@ -77,7 +76,7 @@ class Recipe:
     def stepper(self, groups: Iterable[dict[str, Any]], batches: int, device: torch.device) -> Stepper:
         """What makes the steps, `batches` an epoch, over parameter groups as torch's optimizers take them."""
         optimizer = self._optimizer(groups)
-        scale = device.type == "cuda" and amp_is_on(self.amp, device)
+        scale = device.type == "cuda" and is_on(self.amp, device)
         return Stepper(optimizer, self._schedule(optimizer, batches), scale)
 
     def _optimizer(self, groups: Iterable[dict[str, Any]]) -> optim.Optimizer:
@@ -114,6 +113,6 @@ class Recipe:
             raise ConfigError(f"training.{part}: {one_line(error)}") from None
 
 
-def amp_is_on(setting: bool | str, device: torch.device) -> bool:
-    """Whether mixed precision, a setting out of `SWITCH`, is on for the device."""
+def is_on(setting: bool | str, device: torch.device) -> bool:
+    """Whether a setting out of `SWITCH` is on for the device."""
     return device.type == "cuda" if setting == "auto" else bool(setting)
