@@ -14,6 +14,11 @@ def classifier_key(record: Record) -> str:
     return key_of(record.classifier) if record.classifier else ""
 
 
+def is_trained(record: Record) -> bool:
+    """Whether f was trained for the record, and is no checkpoint or network with weights that was given."""
+    return "training" in record.classifier
+
+
 def classifier_name(record: Record, *others: Record) -> str:
     """Returns `resnet18, checkpoint 0123456789ab` or `resnet18, trained by Standard (epochs 25, ...)`.
 

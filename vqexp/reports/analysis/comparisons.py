@@ -21,8 +21,8 @@ class Comparison:
     """One comparison of a claim. good: it agrees with the claim. margin: by how much.
 
     clear: the 95 % interval of the difference (`Point.minus`) allows no other outcome. group: checks that
-    want one good comparison for each place tell the places apart by it. half_width: how far that interval,
-    over `n` images, reaches from the difference towards what would change the outcome. trainings: on each
+    want one good comparison for each place tell the places apart by it. reach: how far that interval, over
+    `n` images, goes from the difference towards what would change the outcome. trainings: on each
     side the values by training of f, which the interval allows for. once: two networks are compared, one of
     which was trained only once, so nothing is known of their spread.
     """
@@ -32,7 +32,7 @@ class Comparison:
     text: str
     group: tuple[Any, ...] = ()
     clear: bool = True
-    half_width: float = 0.0
+    reach: float = 0.0
     n: int = 0
     trainings: tuple[tuple[float, ...], ...] = ()
     once: bool = False
@@ -43,7 +43,7 @@ class Comparison:
         trainings: with so many of each f, instead of those that were made.
         """
         made, then = (over_trainings(self.trainings, count) for count in (None, trainings))
-        of_images = math.sqrt(max(0.0, self.half_width**2 - made**2))
+        of_images = math.sqrt(max(0.0, self.reach**2 - made**2))
         return images_needed(self.margin, of_images, self.n, then)
 
 
@@ -79,7 +79,7 @@ def paired(judge: Callable[[Point, Point, Claim], tuple[bool, float, bool, float
         found = []
         for place, a, b in _matched(left, right, dimensions, claim):
             good, margin, clear, turn = judge(a, b, claim)
-            found.append(Comparison(good, margin, _against(a, b), place, clear, *_width(a, b, turn)))
+            found.append(Comparison(good, margin, _against(a, b), place, clear, *_extent(a, b, turn)))
         return found
 
     return compare
@@ -113,8 +113,8 @@ def _clear(a: Point, b: Point, by: float = 0) -> bool:
     return not low < by < high
 
 
-def _width(a: Point, b: Point, turn: float = 0) -> tuple[float, int, tuple[tuple[float, ...], ...], bool]:
-    """A comparison's `half_width`, `n`, `trainings` and `once`; a reported value has no images.
+def _extent(a: Point, b: Point, turn: float = 0) -> tuple[float, int, tuple[tuple[float, ...], ...], bool]:
+    """A comparison's `reach`, `n`, `trainings` and `once`; a reported value has no images.
 
     turn: the difference a - b at which the outcome would change.
     """
@@ -148,7 +148,7 @@ def trend(sign: int) -> Relation:
                 margin = sign * (b.value - a.value)
                 good = margin >= 0 or not _clear(b, a)
                 text = f"{_named(a)}, then {_named(b)}"
-                found.append(Comparison(good, margin, text, (), True, *_width(b, a)))
+                found.append(Comparison(good, margin, text, (), True, *_extent(b, a)))
         return [*found, *ends(sign)(left, *rest)]
 
     return compare
@@ -166,7 +166,7 @@ def ends(sign: int, *, strict: bool = True) -> Relation:
                 good = margin > 0 if strict else margin >= 0
                 text = f"{_named(a)}, at the end {_named(b)}"
                 clear = _clear(b, a) or (good and not strict)
-                found.append(Comparison(good, margin, text, (), clear, *_width(b, a)))
+                found.append(Comparison(good, margin, text, (), clear, *_extent(b, a)))
         return found
 
     return compare
@@ -182,9 +182,9 @@ def bound(sign: int) -> Relation:
         for point in left:
             margin = sign * (point.value - end)
             clear = not point.low < end < point.high
-            half = point.value - point.low if point.value > end else point.high - point.value
-            width = half, point.n, (point.trainings,)
-            found.append(Comparison(margin > 0, margin, _named(point), (), clear, *width))
+            reach = point.value - point.low if point.value > end else point.high - point.value
+            extent = reach, point.n, (point.trainings,)
+            found.append(Comparison(margin > 0, margin, _named(point), (), clear, *extent))
         return found
 
     return compare

@@ -4,7 +4,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vqexp.pipeline.record import Record
-from vqexp.reports.analysis.classifier import classifier_names
+from vqexp.reports.analysis.classifier import classifier_names, is_trained
 from vqexp.reports.analysis.points import Point, measured_point, reported_point
 from vqexp.reports.analysis.trainings import family, seed_of, together
 from vqexp.reports.spec.cell import Cell
@@ -82,7 +82,7 @@ def _by_seed(records: Sequence[Record], metric: str) -> list[Record]:
     by_n: dict[int, dict[int, Record]] = {}
     for record in sorted(records, key=lambda record: weight(record, metric)):
         by_n.setdefault(record.metrics[metric].n, {})[seed_of(record)] = record
-    trained = "training" in records[0].classifier
+    trained = is_trained(records[0])
     best = max(by_n, key=lambda n: (len(by_n[n]) if trained else 0, n))
     return [record for _, record in sorted(by_n[best].items())]
 
@@ -100,11 +100,7 @@ def weight(record: Record, metric: str) -> tuple[int, int, str]:
 
 def measured_points(table: Table, records: Mapping[Place, Record]) -> list[Point]:
     """Returns a point for each cell that was measured."""
-    found = [
-        measured_point(cell, records[cell.row, cell.column])
-        for cell in table.cells()
-        if cell.place in records
-    ]
+    found = [measured_point(cell, records[cell.place]) for cell in table.cells() if cell.place in records]
     return [point for point in found if point is not None]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vqexp.reports.analysis.classifier import classifier_name
+from vqexp.reports.analysis.classifier import classifier_name, is_trained
 from vqexp.reports.analysis.gather import Section
 from vqexp.reports.spec.table import Table
 
@@ -23,10 +23,9 @@ def options(table: Table, section: Section) -> str:
     config = next(iter(cells.values())).config
     told = {text for r in cells.values() for text in r.overrides if text.startswith("scale.")}
     found = [f"scale={config['scale']['name']}", *sorted(told)]
-    identities = [record.classifier for record in cells.values()]
-    given = {identity["checkpoint"] for identity in identities if identity.get("checkpoint")}
+    given = {r.classifier["checkpoint"] for r in cells.values() if r.classifier.get("checkpoint")}
     alone = len({classifier_name(*every) for every in section.measured.values()}) == 1
-    trained = [identity for identity in identities if "training" in identity]
+    trained = [r.classifier for r in cells.values() if is_trained(r)]
     recipes = [_recipe(identity) for identity in trained]
     if given:
         found.append(CHECKPOINTS if len(given) > 1 else "classifier.checkpoint=FILE")

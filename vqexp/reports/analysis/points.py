@@ -10,18 +10,18 @@ from vqexp.core.estimate import spread
 from vqexp.pipeline.outcomes import Outcomes, outcomes_of
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import cut_down
-from vqexp.reports.analysis.classifier import classifier_key
+from vqexp.reports.analysis.classifier import classifier_key, is_trained
 from vqexp.reports.spec.cell import Cell
 
 
 @dataclass(frozen=True)
 class Point:
     """One number with its interval [low, high], in percent if it is a fraction. n: images, 0 if reported.
-    exact: it is no sample's. trained: f is no checkpoint that was given.
 
     outcomes: how often each image was right, if known. f: the classifier's key. cut: how its training was
     cut down; empty if it was not. trainings: the values of several trainings of f; empty for a single one.
-    at: x with its name, `k=25`. defense: the choice of it, `swrd`.
+    at: x with its name, `k=25`. defense: the choice of it, `swrd`. exact: the number is no sample's. trained:
+    f was trained, not given.
     """
 
     series: str
@@ -90,7 +90,7 @@ def point_of(record: Record, metric: str) -> Point | None:
         high=high,
         n=estimate.n,
         exact=estimate.exact,
-        trained=bool(record.classifier.get("training")) and not record.classifier.get("checkpoint"),
+        trained=is_trained(record),
         outcomes=outcomes_of(record, metric),
         f=classifier_key(record),
         cut=cut_down(record),

@@ -80,5 +80,4 @@ def over_trainings(groups: Sequence[Sequence[float]], count: int | None = None) 
 
     groups: the values by training, of each side. A group with as many or more keeps its own.
     """
-    known = [group for group in groups if len(group) > 1]
-    return spread(*known, counts=[max(count or 0, len(group)) for group in known])
+    return spread(*groups, counts=[max(count or 0, len(group)) for group in groups])

@@ -8,7 +8,7 @@ from vqexp.reports.analysis.points import Point, select
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.claims import Claim
 from vqexp.reports.spec.compose import composed
-from vqexp.reports.spec.parts import only, sweep_command
+from vqexp.reports.spec.parts import sweep_command
 from vqexp.reports.spec.settings import to_overrides
 from vqexp.reports.spec.table import Table
 
@@ -81,6 +81,5 @@ def commands(cells: Sequence[Cell], tables: Mapping[str, Table]) -> list[str]:
     found = []
     for name in dict.fromkeys(cell.table for cell in cells):
         kind = "figure" if (CONF / "figure" / f"{name}.yaml").exists() else "table"
-        chosen = only(kind, tables[name], [cell for cell in cells if cell.table == name])
-        found.append(sweep_command(kind, name, chosen))
+        found.append(sweep_command(kind, tables[name], [cell for cell in cells if cell.table == name]))
     return found

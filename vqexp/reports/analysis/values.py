@@ -8,7 +8,7 @@ from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.gather import Place
 from vqexp.reports.analysis.names import column_title
 from vqexp.reports.spec.cell import Cell
-from vqexp.reports.spec.parts import only, sweep_command
+from vqexp.reports.spec.parts import sweep_command
 from vqexp.reports.spec.table import Table
 
 
@@ -75,4 +75,4 @@ def command_of_missing(table: Table, grid: Grid, records: Mapping[Place, Record]
     missing = [cell for cell in grid.cells if cell.place not in records]
     if not missing:
         return ""
-    return sweep_command("figure", table.name, only("figure", table, missing), options)
+    return sweep_command("figure", table, missing, options)

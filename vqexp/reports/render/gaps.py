@@ -6,7 +6,7 @@ from statistics import mean
 
 from vqexp.reports.analysis.gaps import Step, Waterfall, spec
 from vqexp.reports.render.row import markdown_row
-from vqexp.reports.spec.parts import only, sweep_command
+from vqexp.reports.spec.parts import sweep_command
 
 MISSING = "not measured"
 
@@ -66,8 +66,7 @@ def _table(waterfall: Waterfall) -> list[str]:
 
 def command(waterfall: Waterfall, step: Step) -> str:
     """Returns the command that measures a step for all defenses."""
-    chosen = only("table", waterfall.table, step.cells)
-    return sweep_command("table", waterfall.table.name, chosen, "scale=gpu")
+    return sweep_command("table", waterfall.table, step.cells, "scale=gpu")
 
 
 def _change(change: float | None) -> str:

@@ -29,10 +29,11 @@ from vqexp.reports.render.gaps import gaps_section
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
 from vqexp.reports.render.lookup import Lookup
 from vqexp.reports.render.markdown import figure_options, section_origin
-from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
+from vqexp.reports.render.material import Drawn, Entry, Judged, Material
 from vqexp.reports.render.overview import overview, spec, summary
 from vqexp.reports.render.protocols import protocols
 from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.parts import sweep_command
 from vqexp.reports.spec.table import Table
 
 BEYOND = "Beyond the papers"
@@ -168,7 +169,8 @@ def _cell(table: Table, section: Section, cell: Cell | None, told: str) -> dict[
         return {"kind": "quoted", "reported": reported, "instead": cell.quoted}
     record = section.records.get(cell.place)
     if record is None:
-        return {"kind": "missing", "reported": reported, "command": command(table, [cell], told)}
+        command = sweep_command("table", table, [cell], told)
+        return {"kind": "missing", "reported": reported, "command": command}
     return _measured(cell, record.metrics[cell.metric])
 
 

@@ -16,12 +16,13 @@ from vqexp.reports.render.comparison import difference, outside, reported_text
 from vqexp.reports.render.gaps import gaps_section
 from vqexp.reports.render.kept import AUDIT_COLUMNS, AUDITS_TEXT, AuditPage
 from vqexp.reports.render.lookup import Lookup
-from vqexp.reports.render.material import Drawn, Entry, Judged, Material, command
+from vqexp.reports.render.material import Drawn, Entry, Judged, Material
 from vqexp.reports.render.origin import low_precision, origin
 from vqexp.reports.render.overview import markdown, overview
 from vqexp.reports.render.protocols import protocols
 from vqexp.reports.render.row import markdown_row
 from vqexp.reports.spec.cell import Cell
+from vqexp.reports.spec.parts import sweep_command
 from vqexp.reports.spec.table import Table
 
 HEADINGS = (
@@ -201,7 +202,9 @@ def table_page(entry: Entry) -> str:
             own = [cell for cell in shown if cell.row == row["label"]]
             missing = [cell for cell in own if not cell.quoted and cell.place not in section.records]
             lines += [markdown_row(_cell_texts(section, cell)) for cell in own if cell not in missing]
-            lines += [markdown_row(_missing_texts(missing, command(table, missing, told)))] if missing else []
+            if missing:
+                command = sweep_command("table", table, missing, told)
+                lines.append(markdown_row(_missing_texts(missing, command)))
         lines += ["", *([f"{section_origin(section)}\n"] if section.records else [])]
     return "\n".join(lines)
 

@@ -24,10 +24,8 @@ from vqexp.reports.analysis.reasons import reason
 from vqexp.reports.analysis.unmeasured import lacking
 from vqexp.reports.render.figures import draw_figure
 from vqexp.reports.render.waterfall import draw_waterfall
-from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.figure import Figure, all_figures
 from vqexp.reports.spec.fill import Index
-from vqexp.reports.spec.parts import only, sweep_command
 from vqexp.reports.spec.table import Table, all_tables
 
 
@@ -140,7 +138,7 @@ def gather(records: Sequence[Record], store: Path, folder: Path) -> Material:
 def _values(entries: Iterable[Entry]) -> Values:
     """Returns what was measured, by table, row and column."""
     return {
-        (entry.table.name, cell.row, cell.column): section.records[cell.row, cell.column].metrics[cell.metric]
+        (entry.table.name, cell.row, cell.column): section.records[cell.place].metrics[cell.metric]
         for entry in entries
         for section in entry.sections[:1]
         for cell in entry.table.cells()
@@ -163,8 +161,3 @@ def _files(
 def _copied(path: Path, to: Path) -> Path:
     write_atomically(to, path.read_bytes())
     return to
-
-
-def command(table: Table, cells: Sequence[Cell], options: str) -> str:
-    """Returns the command that fills some cells; options: further overrides that their section shares."""
-    return sweep_command("table", table.name, only("table", table, cells), options)

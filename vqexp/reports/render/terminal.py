@@ -26,7 +26,7 @@ def print_preview(table: Table, states: Mapping[tuple[str, str], tuple[str, str]
     """Prints each cell with its state and time, by row and column; one that is not run says what it is."""
     lines = _lines(table, "state", "time")
     for cell in table.cells(quoted=True):
-        state, time = (cell.quoted, "") if cell.quoted else states[cell.row, cell.column]
+        state, time = (cell.quoted, "") if cell.quoted else states[cell.place]
         lines.add_row(cell.row, cell.column, reported_text(cell.reported), state, time)
     _console().print(lines)
     cached = sum(state == "cached" for state, _ in states.values())

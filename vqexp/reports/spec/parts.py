@@ -8,12 +8,16 @@ from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.table import Table
 
 
-def sweep_command(kind: str, name: str, chosen: Sequence[str], *more: str) -> str:
-    """Returns the command line of a sweep. kind: table or figure. chosen: what a shell must leave alone."""
-    return " ".join(["python run.py -m", f"{kind}={name}", *map(shlex.quote, chosen), *more])
+def sweep_command(kind: str, table: Table, cells: Sequence[Cell], *more: str) -> str:
+    """Returns the command line that measures some cells of the table. kind: table or figure.
+
+    more: further overrides, as a shell is to read them.
+    """
+    chosen = map(shlex.quote, _only(kind, table, cells))
+    return " ".join(["python run.py -m", f"{kind}={table.name}", *chosen, *more])
 
 
-def only(kind: str, table: Table, cells: Sequence[Cell]) -> list[str]:
+def _only(kind: str, table: Table, cells: Sequence[Cell]) -> list[str]:
     """Returns the overrides by which a sweep has the rows and the columns of some cells of the table.
 
     kind: table or figure, the group that the table is of. Where these are all of its rows, or all columns of
