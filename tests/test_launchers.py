@@ -48,7 +48,7 @@ def test_cells_on_other_processes_give_the_same_records(
 ):
     pytest.importorskip(f"hydra_plugins.{plugin}", reason="needs the extra `cluster`")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as this process has
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # by default its workers give way to the tests beside this
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # else Ray's workers give way to other tests
     name, *settings = LAUNCHERS[plugin]
     try:
         status, out, _ = vqexp(*table, f"hydra/launcher={name}", *settings, store=tmp_path / name)
