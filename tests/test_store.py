@@ -224,6 +224,7 @@ def test_a_worker_of_which_a_lease_was_taken_makes_the_same_and_goes_on(tmp_path
 
 def test_a_lease_that_nobody_came_to_write_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "LEASE", 0.5)
+    monkeypatch.setattr(lease, "UNWRITTEN", 3.0)
     lock = tmp_path / "kind" / "key.lock"
     lock.parent.mkdir()
     lock.touch()
