@@ -144,3 +144,25 @@ def test_the_csv_names_every_training_of_a_mean():
     assert (line["trainings"], line["mean"]) == (3, pytest.approx(0.625))
     assert line["key"].split() == [record.key for record in every]
     assert "3 trainings" in line["classifier"]
+
+
+def test_the_csv_tells_the_provenance_of_every_training_of_a_mean():
+    table = read_table(CONF / "table" / "ctrw_table5.yaml")
+    cell = next(cell for cell in table.cells() if cell.column == "pgd")
+    made = [
+        {"commit": "a" * 40, "device": "a CPU", "date": "2026-01-01", "seconds": {"adversarial": 1.0}},
+        {"commit": "b" * 40, "device": "a GPU", "date": "2026-01-02", "seconds": {"adversarial": 2.0}},
+        {"commit": "b" * 40, "device": "a CPU", "date": "2026-01-03", "dirty": True},
+    ]
+    every = [trained(seed, [2, 0, 1, 2], 0.5) for seed in range(3)]
+    every = [
+        one.model_copy(update={"provenance": one.provenance.model_copy(update=told)})
+        for one, told in zip(every, made, strict=True)
+    ]
+    place = cell.row, cell.column
+    shown = Section(("f",), {place: together(every)}, frozenset([place]), {place: every})
+    (line,) = table_frame(Entry(table, [shown])).to_dict("records")
+    assert line["commit"] == f"{'a' * 40}; {'b' * 40}"
+    assert line["device"] == "a CPU; a GPU"
+    assert line["date"] == "2026-01-01; 2026-01-02; 2026-01-03"
+    assert (line["dirty"], line["torch"], line["seconds"]) == (True, "2", 3.0)

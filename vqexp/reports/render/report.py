@@ -1,6 +1,6 @@
 """Writing `results/`: every table and figure, reported beside measured."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -97,8 +97,9 @@ def table_frame(entry: Entry) -> pd.DataFrame:
     cells = {cell.place: cell for cell in entry.table.cells()}
     for section in entry.sections:
         for (row, column), record in sorted(section.records.items()):
-            cell, provenance = cells[row, column], record.provenance
+            cell = cells[row, column]
             every = section.measured.get((row, column), [record])
+            provenance = _provenance(every)
             for name, estimate in record.metrics.items():
                 own = name == cell.metric
                 if not own and (record.key, name) in told:
@@ -120,13 +121,25 @@ def table_frame(entry: Entry) -> pd.DataFrame:
                         "runs": estimate.runs,
                         "trainings": max(1, len(estimate.trainings)),
                         "n": estimate.n,
-                        "key": " ".join(each.key for each in every),
-                        "commit": provenance.commit,
-                        "dirty": provenance.dirty,
-                        "device": provenance.device,
-                        "torch": provenance.libraries["torch"],
-                        "seconds": round(sum(sum(each.provenance.seconds.values()) for each in every), 1),
-                        "date": provenance.date,
+                        **provenance,
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def _provenance(every: Sequence[Record]) -> dict[str, str | bool | float]:
+    """Returns where the numbers of a line come from, of all its records."""
+    each = [record.provenance for record in every]
+
+    def told(values: Iterable[str]) -> str:
+        return "; ".join(dict.fromkeys(values))
+
+    return {
+        "key": " ".join(record.key for record in every),
+        "commit": told(one.commit or "unknown" for one in each),
+        "dirty": any(one.dirty for one in each),
+        "device": told(one.device for one in each),
+        "torch": told(one.libraries["torch"] for one in each),
+        "seconds": round(sum(sum(one.seconds.values()) for one in each), 1),
+        "date": told(one.date for one in each),
+    }
