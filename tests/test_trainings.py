@@ -166,3 +166,9 @@ def test_the_csv_tells_the_provenance_of_every_training_of_a_mean():
     assert line["device"] == "a CPU; a GPU"
     assert line["date"] == "2026-01-01; 2026-01-02; 2026-01-03"
     assert (line["dirty"], line["torch"], line["seconds"]) == (True, "2", 3.0)
+    # one of them on fewer images: the first stands alone
+    every[2] = trained(2, [2, 0], 0.5).model_copy(update={"outcomes": {}})
+    shown = Section(("f",), {place: together(every)}, frozenset([place]), {place: every})
+    (line,) = table_frame(Entry(table, [shown])).to_dict("records")
+    assert (line["trainings"], line["key"], line["device"]) == (1, every[0].key, "a CPU")
+    assert "trainings" not in line["classifier"]

@@ -89,8 +89,8 @@ def table_frame(entry: Entry) -> pd.DataFrame:
     """Returns one line for each estimate of each measured cell, with provenance; fractions in [0, 1].
 
     `own` is true for the estimate that the column shows. Others of a record that fills several cells stand
-    once. A mean over several trainings names the record of each in `key`; commit, device and date are the
-    first one's.
+    once. A mean over several trainings names the record of each in `key`, and every commit, device, version
+    of torch and date, each value once; `seconds` is their sum. An estimate of one training names its own.
     """
     rows = []
     told: set[tuple[str, str]] = set()
@@ -99,16 +99,16 @@ def table_frame(entry: Entry) -> pd.DataFrame:
         for (row, column), record in sorted(section.records.items()):
             cell = cells[row, column]
             every = section.measured.get((row, column), [record])
-            provenance = _provenance(every)
             for name, estimate in record.metrics.items():
                 own = name == cell.metric
                 if not own and (record.key, name) in told:
                     continue
                 told.add((record.key, name))
                 reported = cell.reported[0] / estimate.scale if own and cell.reported else None
+                behind = every if estimate.trainings else every[:1]
                 rows.append(
                     {
-                        "classifier": classifier_name(*every),
+                        "classifier": classifier_name(*behind),
                         "row": row,
                         "column": column,
                         "metric": name,
@@ -121,21 +121,21 @@ def table_frame(entry: Entry) -> pd.DataFrame:
                         "runs": estimate.runs,
                         "trainings": max(1, len(estimate.trainings)),
                         "n": estimate.n,
-                        **provenance,
+                        **_provenance(behind),
                     }
                 )
     return pd.DataFrame(rows)
 
 
-def _provenance(every: Sequence[Record]) -> dict[str, str | bool | float]:
-    """Returns where the numbers of a line come from, of all its records."""
-    each = [record.provenance for record in every]
+def _provenance(records: Sequence[Record]) -> dict[str, str | bool | float]:
+    """Returns what a line says of where its numbers come from: `records`, one or one a training."""
+    each = [record.provenance for record in records]
 
     def told(values: Iterable[str]) -> str:
         return "; ".join(dict.fromkeys(values))
 
     return {
-        "key": " ".join(record.key for record in every),
+        "key": " ".join(record.key for record in records),
         "commit": told(one.commit or "unknown" for one in each),
         "dirty": any(one.dirty for one in each),
         "device": told(one.device for one in each),
