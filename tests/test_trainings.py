@@ -1,6 +1,7 @@
 """Several trainings of one f are one measurement, and its interval allows for how far they are apart."""
 
 import base64
+import math
 import zlib
 
 import numpy as np
@@ -17,7 +18,7 @@ from vqexp.pipeline.record import Right
 from vqexp.reports.analysis.classifier import classifier_name, classifier_names
 from vqexp.reports.analysis.gather import Section, _by_seed
 from vqexp.reports.analysis.points import Point
-from vqexp.reports.analysis.trainings import family, seed_of, together
+from vqexp.reports.analysis.trainings import family, images_of, seed_of, together
 from vqexp.reports.render.material import Entry
 from vqexp.reports.render.report import table_frame
 from vqexp.reports.spec.table import read_table
@@ -109,6 +110,29 @@ def test_several_trainings_count_more_than_images_and_images_more_than_seeds_of_
     assert _by_seed([*few[:1], many], "robust_accuracy") == [many]
     given = [each.model_copy(update={"classifier": {"checkpoint": "0123"}}) for each in (*few, many)]
     assert _by_seed(given, "robust_accuracy") == given[-1:]
+
+
+def test_a_quantity_that_some_images_lack_is_the_mean_over_trainings_that_attacked_as_many():
+    def attacked(seed, n, distance, found):
+        every = trained(seed, [2] * n, 0.5)
+        interval = (-math.inf, math.inf) if found < 2 else (distance - 1, distance + 1)
+        had = estimate(distance, n=found, ci95=interval, unit="")
+        return every.model_copy(update={"metrics": {**every.metrics, "distance": had}})
+
+    every = [attacked(0, 8, 1.0, 7), attacked(1, 8, 2.0, 5), attacked(2, 8, 3.0, 6)]
+    assert images_of(every[1], "distance") == 8
+    assert _by_seed([*every, attacked(0, 7, 9.0, 7)], "distance") == every
+    found = together(every).metrics["distance"]
+    assert (found.trainings, found.mean, found.n) == ((1.0, 2.0, 3.0), 2.0, 5)
+    half = math.hypot(1, stats.t.ppf(0.975, 2) / math.sqrt(3))  # of the images, and Student's of 1, 2, 3
+    assert found.ci95 == pytest.approx((2 - half, 2 + half))
+    none = attacked(3, 8, math.nan, 0)  # no adversarial image was found
+    assert _by_seed([*every, none], "distance") == every
+    assert _by_seed([*every, none], "robust_accuracy") == [*every, none]
+    assert _by_seed([none], "distance") == [none]
+    both = together([every[0], none])
+    assert both.metrics["distance"] == every[0].metrics["distance"]
+    assert both.metrics["robust_accuracy"].trainings == (0.5, 0.5)
 
 
 def test_a_difference_allows_for_the_spread_of_trainings():

@@ -97,7 +97,8 @@ def pooled(estimates: Sequence[Estimate]) -> Estimate:
     """The mean over two or more trainings of f that were measured on the same images.
 
     Half the interval's width is the root of two summed squares: of the mean half width over the images,
-    which all trainings share, and of Student's over the trainings.
+    which all trainings share, and of Student's over the trainings. n is the least of theirs, which differ
+    where some images have no value.
     """
     first, means = estimates[0], [each.mean for each in estimates]
     mean = statistics.fmean(means)
@@ -112,6 +113,7 @@ def pooled(estimates: Sequence[Estimate]) -> Estimate:
         mean=mean,
         std=statistics.stdev(means),
         runs=min(each.runs for each in estimates),
+        n=min(each.n for each in estimates),
         ci95=(low, high),
         trainings=tuple(means),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.classifier import classifier_names, is_trained
 from vqexp.reports.analysis.points import Point, measured_point, reported_point
-from vqexp.reports.analysis.trainings import family, seed_of, together
+from vqexp.reports.analysis.trainings import family, images_of, seed_of, together
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.figure import Figure, figure_path, read_figure
 from vqexp.reports.spec.fill import Index
@@ -78,10 +78,12 @@ def _by_seed(records: Sequence[Record], metric: str) -> list[Record]:
     """Returns a record of each seed, all over as many images: the most, unless f is trained.
 
     If it is, the spread of trainings is worth more than images, so it is the number that most seeds have.
+    Records without a value are left out if any has one.
     """
     by_n: dict[int, dict[int, Record]] = {}
+    records = [record for record in records if record.metrics[metric].known] or records
     for record in sorted(records, key=lambda record: weight(record, metric)):
-        by_n.setdefault(record.metrics[metric].n, {})[seed_of(record)] = record
+        by_n.setdefault(images_of(record, metric), {})[seed_of(record)] = record
     trained = is_trained(records[0])
     best = max(by_n, key=lambda n: (len(by_n[n]) if trained else 0, n))
     return [record for _, record in sorted(by_n[best].items())]
@@ -94,8 +96,7 @@ def _rank(cells: Mapping[Place, list[Record]]) -> tuple[int, int]:
 
 def weight(record: Record, metric: str) -> tuple[int, int, str]:
     """How much a measurement counts: most images first, then most runs, then the newest."""
-    estimate = record.metrics[metric]
-    return estimate.n, estimate.runs, record.provenance.date
+    return images_of(record, metric), record.metrics[metric].runs, record.provenance.date
 
 
 def measured_points(table: Table, records: Mapping[Place, Record]) -> list[Point]:

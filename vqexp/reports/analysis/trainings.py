@@ -35,10 +35,20 @@ def seed_of(record: Record) -> int:
     return int(record.classifier.get("seed", record.config.get("seed") or 0))
 
 
+def images_of(record: Record, metric: str) -> int:
+    """Returns on how many images a metric was looked for.
+
+    Those count that have no value of it, such as the distance of an adversarial image that the attack did not
+    find; an estimate's n leaves them out.
+    """
+    attacked = record.metrics.get("robust_accuracy")
+    return max(record.metrics[metric].n, attacked.n if attacked is not None else 0)
+
+
 def together(records: Sequence[Record]) -> Record:
     """Returns the first record with each estimate's mean over all of them, one a training.
 
-    Estimates that not all of them have, or not over as many images, are the first one's own; so is everything
+    Estimates that not all of them have, or not for as many images, are the first one's own; so is everything
     else that a record says.
     """
     first = records[0]
@@ -46,9 +56,10 @@ def together(records: Sequence[Record]) -> Record:
         return first
     metrics = {}
     for name, estimate in first.metrics.items():
-        every = [record.metrics.get(name) for record in records]
-        same = [each for each in every if each is not None and each.known and each.n == estimate.n]
-        metrics[name] = pooled(same) if len(same) == len(records) else estimate
+        images = images_of(first, name)
+        same = [r.metrics[name] for r in records if name in r.metrics and images_of(r, name) == images]
+        whole = len(same) == len(records) and all(each.known for each in same)
+        metrics[name] = pooled(same) if whole else estimate
     outcomes = {
         name: right
         for name in first.outcomes
