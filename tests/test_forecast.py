@@ -4,6 +4,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
 from vqexp.core.config import CONF, register_resolvers
@@ -154,6 +155,34 @@ def test_an_attack_asks_for_its_steps_and_for_the_draws_of_each(configs):
         found["forward"] == 7 * batch + batch
     )  # the steps, and the end point, which tells whether it fools f
     assert counts(eot, True)["adversarial"]["backward"] == 20 * batch * eot.adversary.samples
+
+
+@pytest.mark.parametrize("steady", [True, False])
+@pytest.mark.parametrize(
+    ("attack", "steps"),
+    [
+        (["attack=cw", "attack.steps=60"], 60),
+        (["attack=torchattacks", "attack.name=CW", "+attack.settings.steps=60"], 60),
+        (["attack=torchattacks", "attack.name=EADEN", "+attack.settings.max_iterations=60"], 9 * 60),
+        (["attack=foolbox", "attack.name=L2CarliniWagnerAttack", "+attack.settings.steps=60"], 9 * 60),
+    ],
+)
+def test_an_attack_that_stops_where_it_gets_no_better_is_foretold_to_its_end(attack, steps, steady, configs):
+    (config,) = configs([["attack.norm=l2", *attack]], "store")
+    experiment = prepare(config)
+    black = torch.zeros(FEW, 1, 8, 8)  # pixels that tanh hardly moves
+    (stage,) = (
+        stage for stage in Rehearsal(experiment, black, steady=steady).stages() if stage.kind == "adversarial"
+    )
+    assert stage.counts["backward"] == pytest.approx(steps * FEW, rel=0.15)
+    assert stage.at_most
+
+
+def test_what_an_attack_that_may_stop_takes_is_told_as_the_most(configs):
+    cw, pgd = configs([["attack=cw", "attack.steps=60"], ["attack=pgd"]], "store")
+    forecast = Forecast()
+    found = [forecast.seconds(config) and forecast.at_most for config in (cw, pgd)]
+    assert found == [True, False]
 
 
 ATTACKERS = sorted({path.stem for path in (CONF / "adversary").glob("*.yaml")} - {"own"})

@@ -23,7 +23,7 @@ TOLERANCE = 1e-6
 # On a CPU a matrix product of few rows rounds in another way, and a result would depend on the batch size: a
 # smaller batch is filled up by repeating its images, where they are small enough for that to cost little.
 FILLED, SMALL = 16, 3 * 64 * 64
-LENGTHS = ("steps", "queries")
+LENGTHS = ("steps", "max_iterations", "queries")
 WIDE = 1000  # l2 width of the box [0, 1] for images of a million pixel values
 
 
@@ -78,7 +78,7 @@ class Attack:
 
     @property
     def lengths(self) -> Mapping[str, int]:
-        """Settings to which parts of its work are proportional: its `steps` and `queries`, if it has some."""
+        """Settings to which parts of its work are proportional: its steps and queries, if it has some."""
         found = {name: self._setting(name) for name in LENGTHS}
         return {name: value for name, value in found.items() if isinstance(value, int)}
 

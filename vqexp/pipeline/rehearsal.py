@@ -51,6 +51,23 @@ class Free(RandomModule):
         return torch.cat([0 * moved, moved.expand(-1, len(self.rest) - 1)], 1) + self.rest
 
 
+class Unhurried(int):
+    """A length whose tenth is all of it.
+
+    Some attacks look every tenth of their steps whether they still get better, and stop if not. On the free
+    classifier they would stop at once, which says nothing of f; with such a length they go on to its end.
+    divided: whether an attack asked for a part.
+    """
+
+    divided = False
+
+    def __floordiv__(self, other: int) -> "Unhurried":
+        self.divided = True
+        return self
+
+    __truediv__ = __floordiv__
+
+
 class Counted(View):
     """In place of a view: the free classifier, asked as the view would be; counts images times draws."""
 
@@ -81,13 +98,15 @@ class Counted(View):
 class Stage:
     """One stage of a run, on few images: what it asked for, and the seconds of its own.
 
-    key: the same for stages that share their artifacts.
+    key: the same for stages that share their artifacts. at_most: whether it is an attack that stops where it
+    gets no better, so that it may ask for less.
     """
 
     kind: str
     key: str
     counts: Counter[str]
     seconds: float
+    at_most: bool
 
 
 class _Tally(Ledger):
@@ -113,7 +132,8 @@ class _Tally(Ledger):
             before, start = self.counts.copy(), clock()
             made = self._made[job.key] = job.compute()
             seconds = made.facts.get("seconds", clock() - start)
-            self.stages[job.key] = Stage(job.kind, job.key, self.counts - before, seconds)
+            at_most = made.facts.get("at_most", False)
+            self.stages[job.key] = Stage(job.kind, job.key, self.counts - before, seconds, at_most)
         return [self._made[job.key]]
 
 
@@ -201,8 +221,10 @@ class Rehearsal(Stages):
         """What the attack finds at these lengths, in how many seconds, and what it asks for."""
         whole, before, start = self.experiment, self.counts.copy(), clock()
         try:
-            self.experiment = replace(whole, attack=whole.attack.of_length(**lengths))
+            own = {name: Unhurried(value) for name, value in lengths.items()}
+            self.experiment = replace(whole, attack=whole.attack.of_length(**own))
             found = super()._attack(0)
+            found.facts["at_most"] = any(value.divided for value in own.values())
         finally:
             self.experiment = whole
         found.facts["seconds"], counts = clock() - start, self.counts - before

@@ -121,7 +121,7 @@ class Forecast:
             elif new:
                 most, least = (_cost(stages, each, new, len(clean), pace) for each in (stage, other))
                 resisting = pace.resisting(stages) if stage.counts != other.counts else 1.0
-                self.at_most |= resisting is None
+                self.at_most |= resisting is None or stage.at_most
                 share = 1.0 if resisting is None else resisting
                 yield share * most + (1 - share) * least
 
