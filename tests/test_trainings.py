@@ -19,6 +19,7 @@ from vqexp.reports.analysis.classifier import classifier_name, classifier_names
 from vqexp.reports.analysis.gather import Section, _by_seed
 from vqexp.reports.analysis.points import Point
 from vqexp.reports.analysis.trainings import family, images_of, seed_of, together
+from vqexp.reports.render.markdown import section_origin
 from vqexp.reports.render.material import Entry
 from vqexp.reports.render.report import table_frame
 from vqexp.reports.spec.table import read_table
@@ -190,6 +191,13 @@ def test_the_csv_tells_the_provenance_of_every_training_of_a_mean():
     assert line["device"] == "a CPU; a GPU"
     assert line["date"] == "2026-01-01; 2026-01-02; 2026-01-03"
     assert (line["dirty"], line["torch"], line["seconds"]) == (True, "2", 3.0)
+    every[1] = every[1].model_copy(update={"facts": {"violation": 5e-7}})
+    told = section_origin(Section(("f",), {place: together(every)}, frozenset([place]), {place: every}))
+    a, b = "a" * 10, "b" * 10
+    assert told == (
+        f"Commit {a}, {b}, {b} (dirty); a CPU, a GPU; torch 2; 2026-01-01 to 2026-01-03; "
+        "largest violation of the ball or the box 5.0e-07."
+    )
     # one of them on fewer images: the first stands alone
     every[2] = trained(2, [2, 0], 0.5).model_copy(update={"outcomes": {}})
     shown = Section(("f",), {place: together(every)}, frozenset([place]), {place: every})

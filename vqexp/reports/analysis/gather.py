@@ -33,6 +33,15 @@ class Section:
         """The classifiers' names."""
         return "; ".join(self.classifiers)
 
+    def behind(self, place: Place) -> list[Record]:
+        """The records of a cell, one for each training."""
+        return self.measured.get(place, [self.records[place]])
+
+    @property
+    def every(self) -> list[Record]:
+        """The records of all cells, each once."""
+        return list({record.key: record for place in self.records for record in self.behind(place)}.values())
+
 
 def sections(table: Table, records: Index) -> list[Section]:
     """Returns the table's records by classifier; the first section has each setup's most complete one.

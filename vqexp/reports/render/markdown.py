@@ -184,7 +184,7 @@ from the clean one, grey where there is none, black and white at the attack's la
 
 def section_origin(section: Section) -> str:
     """Says where a section's numbers come from."""
-    return origin(section.records.values()) + low_precision(section.records)
+    return origin(section.every) + low_precision(section.records)
 
 
 def table_page(entry: Entry) -> str:

@@ -98,7 +98,7 @@ def table_frame(entry: Entry) -> pd.DataFrame:
     for section in entry.sections:
         for (row, column), record in sorted(section.records.items()):
             cell = cells[row, column]
-            every = section.measured.get((row, column), [record])
+            every = section.behind((row, column))
             for name, estimate in record.metrics.items():
                 own = name == cell.metric
                 if not own and (record.key, name) in told:
