@@ -45,7 +45,7 @@ def options(table: Table, section: Section) -> str:
         grid = config["scale"].get("grid", {})
         usual |= {f"dataset.n={grid.get('n')}", f"metric.runs={grid.get('runs')}"}
     found += [option for option, values in counts.items() if option not in usual and len(values) == 1]
-    seeds = sorted({record.config.get("seed", 0) for every in section.measured.values() for record in every})
+    seeds = sorted({record.config.get("seed", 0) for record in section.every})
     if seeds not in ([], [0]):
         found.append(f"seed={','.join(map(str, seeds))}")
     return " ".join(found)
