@@ -74,6 +74,21 @@ def test_one_bad_run_of_a_sweep_stops_all_before_the_first(vqexp, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_single_run_is_previewed_as_those_of_a_sweep_are(vqexp, monkeypatch, store):
+    monkeypatch.delenv("VQEXP_DATA", raising=False)
+    status, out, err = vqexp("defense.k=400", "dry_run=true", store=store)
+    assert (status, out) == (2, "")
+    assert err.startswith("vqexp: defense.k is 400; it must be at most")
+    status, out, _ = vqexp("scale=smoke", "dataset=cifar10", "dry_run=true", store=store)
+    assert status == 0
+    assert out.startswith("cannot run here (1 of 1): cifar10 needs dataset.root or VQEXP_DATA")
+    assert out.endswith("missing (not here)\n")
+    run = ("scale=smoke", "attack=none", "metric.runs=1", "classifier.width=4", "training.epochs=1")
+    assert re.fullmatch(r"missing \(\d+ s\)\n", vqexp(*run, "dry_run=true", store=store)[1])
+    assert vqexp(*run, store=store)[0] == 0
+    assert vqexp(*run, "dry_run=true", store=store)[1] == "cached\n"
+
+
 def test_a_sweep_is_every_combination_of_the_values(vqexp):
     status, out, _ = vqexp("-m", "scale=smoke", "defense=prd,swrd", "defense.k=choice(2,4)", "dry_run=true")
     assert status == 0
@@ -86,7 +101,7 @@ def test_a_sweep_is_every_combination_of_the_values(vqexp):
         for k in (2, 4)
     ]
     status, out, _ = vqexp("-m", "hydra.sweeper.params={seed:'range(3)'}", "seed=7", "dry_run=true")
-    assert (status, len(out.splitlines())) == (0, 2)  # the command line comes last
+    assert (status, len(out.splitlines())) == (0, 1)  # the command line comes last
     status, out, _ = vqexp("-m", "hydra.sweeper.params={seed:'range(3)'}", "dry_run=true")
     assert re.findall(r"seed=\d", out) == ["seed=0", "seed=1", "seed=2"]
 

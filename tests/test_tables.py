@@ -561,7 +561,7 @@ def test_cells_whose_weights_are_missing_are_left_out(vqexp, monkeypatch, tmp_pa
     command.append(f"table.rows=[{rows}]")
     status, out, err = vqexp(*command)
     assert (status, err) == (0, "")
-    assert re.search("left out, 1 cells: .*(zoo|Zhang2019Theoretically)", out)
+    assert re.search(r"left out \(cells: 1\): .*(zoo|Zhang2019Theoretically)", out)
     assert "│ here" in out
     assert "│ zoo" not in out
     status, _, err = vqexp(*command, "table.only_rows=[zoo]")

@@ -26,7 +26,6 @@ from vqexp.core.config import (
     config_message,
     is_readers,
     register_resolvers,
-    resolved,
 )
 from vqexp.core.errors import ConfigError, Unfinished, WorkError, one_of, require
 from vqexp.core.places import is_storages
@@ -67,10 +66,9 @@ def job(config: DictConfig) -> str | float:
 
 
 def _preview(config: DictConfig) -> None:
-    from vqexp.reports.sweep.preview import Cache, state
+    from vqexp.reports.sweep.preview import Cache, states  # torch is slow to import
 
-    plain = resolved(config)
-    print(state(Cache(plain["store"]["root"]).has(plain)))
+    print(*states([config], Cache(config.store.root)))
 
 
 def _run(config: DictConfig, group: str | None, overrides: list[str]) -> Path | None:

@@ -9,11 +9,9 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from vqexp.core.config import resolved
 from vqexp.core.errors import require
 from vqexp.pipeline import prepare
-from vqexp.reports.sweep.forecast import foretold
-from vqexp.reports.sweep.preview import Cache, state
+from vqexp.reports.sweep.preview import Cache, states
 
 
 class Sweep(ABC):
@@ -43,10 +41,8 @@ class Sweep(ABC):
     def preview(self) -> None:
         """Print which jobs have records, and what the others take."""
         configs = [self.compose(job) for job in self.jobs]
-        cached = [self.cache.has(resolved(config)) for config in configs]
-        times = iter(foretold((one, ()) for one, has in zip(configs, cached, strict=True) if not has))
-        for job, has in zip(self.jobs, cached, strict=True):
-            print(f"{state(has)}{'' if has else f' ({next(times)})'}: {' '.join(job)}")
+        for job, state in zip(self.jobs, states(configs, self.cache), strict=True):
+            print(f"{state}: {' '.join(job)}")
 
     @abstractmethod
     def finish(self, paths: Sequence[Path]) -> None:

@@ -50,7 +50,7 @@ class CellSweep(Sweep):
             raise ConfigError(missing[0])
         counts = Counter(missing[job] for _, _, job in self.plan.places if job in missing)
         for message, count in counts.items():
-            print(f"left out, {count} cells: {message}", flush=True)
+            print(f"left out (cells: {count}): {message}", flush=True)
         self.plan = self.plan.without(missing)
         self.jobs = self.plan.jobs
 

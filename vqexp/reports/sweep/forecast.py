@@ -161,9 +161,9 @@ def _images_of(record: Record) -> int:
 
 
 def foretold(runs: Iterable[tuple[DictConfig, Sequence[Record]]]) -> list[str]:
-    """The time of each run, with earlier records of it, as text; prints what all take together.
+    """The time of each run, with earlier records of it, as text; prints what several take together.
 
-    What cannot run here is named in a line.
+    What cannot run here is named in a line. Raises `ConfigError` for what is wrong with a run.
     """
     forecast, texts, total, missing = Forecast(), list[str](), 0.0, Counter[str]()
     about = "about"
@@ -179,12 +179,13 @@ def foretold(runs: Iterable[tuple[DictConfig, Sequence[Record]]]) -> list[str]:
             about = "up to" if forecast.at_most else about
             texts.append("not known" if seconds is None else f"{limit}{duration(seconds)}")
     for message, count in missing.items():
-        print(f"left out, {count} runs: {message}")
-    if texts:
-        unknown = texts.count("not known")
-        beside = f", and {unknown} of which that is not known" if unknown else ""
-        count = len(texts) - texts.count("not here") - unknown
-        print(f"{count} runs take {about} {duration(total)} on this machine{beside}", flush=True)
+        print(f"cannot run here ({count} of {len(texts)}): {message}")
+    if len(texts) > 1:
+        untold = texts.count("not known")
+        beside = f", beside {untold} of unknown time" if untold else ""
+        count = len(texts) - texts.count("not here") - untold
+        new = "1 run takes" if count == 1 else f"{count} runs take"
+        print(f"{new} {about} {duration(total)} on this machine{beside}", flush=True)
     if forecast.hurried:
         print(f"the next dry_run knows more: each times networks and defenses for {LIMIT:g} s at most")
     return texts

@@ -1,13 +1,15 @@
 """Previewing runs for dry_run=true: which are cached, which are measured otherwise, which are missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from vqexp import results
 from vqexp.core.components import EXECUTION, component
-from vqexp.core.config import CONF, finite
+from vqexp.core.config import CONF, finite, resolved
 from vqexp.core.errors import ConfigError
 from vqexp.core.files import sha256_of_file
 from vqexp.pipeline.record import Record
@@ -16,6 +18,7 @@ from vqexp.reports.analysis.classifier import classifier_name
 from vqexp.reports.analysis.gather import weight
 from vqexp.reports.spec.cell import Cell
 from vqexp.reports.spec.fill import Index
+from vqexp.reports.sweep.forecast import foretold
 
 PUBLISHED = CONF.parent / "results" / "records.jsonl.gz"
 COMPONENTS = ("defense", "adversary", "attack", "metric", "training", "fine_tuning", "classifier")
@@ -97,3 +100,13 @@ def _agrees(found: Any, wanted: Any) -> bool:
 def state(cached: bool) -> str:
     """Returns `cached` or `missing`."""
     return "cached" if cached else "missing"
+
+
+def states(configs: Sequence[DictConfig], cache: Cache) -> list[str]:
+    """Returns `cached` or `missing (40 min)` of each run; prints what all take together.
+
+    Raises `ConfigError` if a run is wrong.
+    """
+    cached = [cache.has(resolved(config)) for config in configs]
+    times = iter(foretold((config, ()) for config, has in zip(configs, cached, strict=True) if not has))
+    return [state(has) if has else f"{state(has)} ({next(times)})" for has in cached]
