@@ -10,6 +10,7 @@ from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.defaults_list import Overrides
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from vqexp.core.config import CONF
@@ -27,6 +28,7 @@ def compose_once():
     config_loader_impl.create_defaults_list = _defaults_list
     ConfigLoaderImpl._compose_config_from_defaults_list = _composed
     FileConfigSource.load_config = _loaded
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # with each loader; what is taken from it is a copy
     OverridesParser.parse_rule = lambda self, text, rule: deepcopy(_parsed(text, rule))
     omegaconf.base.parse = omegaconf._utils.parse = cache(omegaconf.base.parse)  # of interpolations
 
