@@ -57,10 +57,10 @@ class Cache:
     def state(self, cell: Cell, config: Mapping[str, Any]) -> str:
         """Returns `cached`, `missing`, or what was measured: on how many images and which f."""
         if self.has(config):
-            return state(True)
+            return "cached"
         fits = self.fitting(cell, config)
         if not fits:
-            return state(False)
+            return "missing"
         record = max(fits, key=lambda record: weight(record, cell.metric))
         estimate = record.metrics[cell.metric]
         return f"measured: n {estimate.n}, runs {estimate.runs}, {classifier_name(record)}"
@@ -97,11 +97,6 @@ def _agrees(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-def state(cached: bool) -> str:
-    """Returns `cached` or `missing`."""
-    return "cached" if cached else "missing"
-
-
 def states(configs: Sequence[DictConfig], cache: Cache) -> list[str]:
     """Returns `cached` or `missing (40 min)` of each run; prints what all take together.
 
@@ -109,4 +104,4 @@ def states(configs: Sequence[DictConfig], cache: Cache) -> list[str]:
     """
     cached = [cache.has(resolved(config)) for config in configs]
     times = iter(foretold((config, ()) for config, has in zip(configs, cached, strict=True) if not has))
-    return [state(has) if has else f"{state(has)} ({next(times)})" for has in cached]
+    return ["cached" if has else f"missing ({next(times)})" for has in cached]
