@@ -49,6 +49,31 @@ def test_a_metric_that_looks_at_the_defenses_images_is_foretold(configs):
     assert found["defended"] == FEW * (2 + 3)  # two draws of A(x), three of x
 
 
+METRICS = {  # what each needs beside the default
+    "accuracy": [],
+    "certified": [],
+    "denoising": [],
+    "gradient_similarity": ["defense=ctrw", "adversary=held"],
+    "gradients": [],
+    "kl_bound": [],
+    "positive_control": ["defense=randdisc"],
+    "sigma": ["defense=ctrw", "adversary=held", "attack=none"],
+    "smoothing": ["defense=additive_noise"],
+}
+
+
+def test_every_metric_is_rehearsed():
+    named = {path.stem for path in (CONF / "metric").glob("*.yaml")} - {"own"}
+    assert named == set(METRICS)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_foretold(name, configs):
+    (config,) = configs([[f"metric={name}", *METRICS[name]]], "metrics")
+    seconds = Forecast().seconds(config)
+    assert seconds is None if name == "positive_control" else seconds > 0  # it attacks f's last layer but one
+
+
 @pytest.fixture
 def cpu_time(monkeypatch):
     """Forecasts in CPU time of one thread, because other tests run beside this one."""

@@ -77,7 +77,7 @@ def test_a_gain_is_taken_image_by_image_where_that_is_known():
         section.records[place] = section.records[place].model_copy(
             update={"outcomes": {"robust_accuracy": kept}}
         )
-    worst = written_outcomes(ids, order, 2 * (np.arange(64) < 32), 2)
+    worst = written_outcomes(ids, order, 2 * (np.arange(64) < 32), 2, 0.0)
     head = {"worst": "50.00 (0.50)", "interval": "[40.0, 60.0]", "n": "64", "outcomes": worst}
     text = protocols(found, {"cifar10-ctrw-012345": AuditPage(head, "", 39)})
     cells = next(line for line in text.splitlines() if line.startswith("| CTRW |")).split(" | ")

@@ -68,10 +68,11 @@ def read_audit(
     findings = {}
     for label, record in records.items():
         counts = counts_of(record, store)
-        findings[label] = Finding(kinds[label], record, *members_of(counts), counts.get("attack_losses"))
+        members = members_of(record, counts)
+        findings[label] = Finding(kinds[label], record, *members, counts.get("attack_losses"))
     counted = [label for label, finding in findings.items() if finding.kind in KINDS and finding.member]
-    members = [member for label in counted if (member := findings[label].member)]
-    worst = worst_case(members) if members else None
+    attacked = [member for label in counted if (member := findings[label].member)]
+    worst = worst_case(attacked) if attacked else None
     config = next(iter(records.values())).config
     optional = audit.multiples()  # no verdict waits for the curve by strength
     known = {*records, *left_out, *optional}
@@ -94,10 +95,11 @@ def counts_of(record: Record, store: Store) -> Mapping[str, Tensor]:
     return artifact.tensors
 
 
-def members_of(counts: Mapping[str, Tensor]) -> tuple[Member | None, Member | None]:
+def members_of(record: Record, counts: Mapping[str, Tensor]) -> tuple[Member | None, Member | None]:
     """Returns a record's outcomes on attacked and on clean images, None where it has none."""
+    shared = any(estimate.shared for estimate in record.metrics.values())
     adversarial, natural = (
-        Member.from_counts(counts, kind) if f"{kind}_report_outcomes" in counts else None
+        Member.from_counts(counts, kind, shared=shared) if f"{kind}_report_outcomes" in counts else None
         for kind in ("adversarial", "natural")
     )
     return adversarial, natural

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from vqexp.audits.result import AuditResult
-from vqexp.audits.verdict import Standing, attacker, verdict_of
-from vqexp.core.estimate import proportion
+from vqexp.audits.verdict import SURE, Standing, attacker, verdict_of
+from vqexp.core.estimate import student
 from vqexp.core.text import defense_name, interval, percent, settings_of, size_of
-from vqexp.metrics import Member, worst_case
+from vqexp.metrics import Member, draws_apart, worst_case
 from vqexp.pipeline.outcomes import MOST_RUNS, Outcomes, ids_of, order_of, written_outcomes
 from vqexp.reports.spec.reported import least_reported
 
@@ -17,7 +17,7 @@ def standing(result: AuditResult) -> Standing:
     dataset, defense = result.config["dataset"], result.config["defense"]
     eps = result.config["preset"]["eps"]
     ignorant, worst = _ignorant(result), result.worst.member if result.worst else None
-    found = proportion(worst.outcomes) if worst else None
+    found = worst.accuracy if worst else None
     shares = result.shares()
     by = max(shares, key=lambda label: shares[label]) if shares else ""
     run, of = result.rows
@@ -27,8 +27,9 @@ def standing(result: AuditResult) -> Standing:
         worst=found.mean if found else None,
         interval=found.ci95 if found else (0.0, 1.0),
         n=found.n if found else 0,
+        above=student(found.std, found.runs, 1 - SURE) if found and found.shared else 0.0,
         by=attacker(by, result.findings[by].kind) if by else "",
-        ignores=proportion(ignorant.outcomes).mean if ignorant else None,
+        ignores=ignorant.accuracy.mean if ignorant else None,
         below_ignores=bool(ignorant and worst and _lower(worst, ignorant)),
         reported=least_reported(dataset["name"], defense_name(defense), defense, eps),
         classes=dataset["num_classes"],
@@ -59,7 +60,7 @@ def headline(result: AuditResult) -> dict[str, str]:
         "dataset": config["dataset"]["name"],
         "eps": radius_of(config["preset"]),
         "natural": percent(natural[0]) if natural else "",
-        "ignores": percent(proportion(ignorant.outcomes)) if ignorant else "",
+        "ignores": percent(ignorant.accuracy) if ignorant else "",
         "worst": percent(estimates["mean"]) if estimates else "",
         "interval": interval(estimates["mean"]) if estimates else "",
         "vote": percent(estimates["vote"]) if estimates else "",
@@ -79,7 +80,8 @@ def _written(result: AuditResult) -> str:
     if runs > MOST_RUNS:
         return ""
     ids = ids_of(dataset, worst.ids.tolist())
-    return written_outcomes(ids, order_of(dataset), worst.outcomes.sum(0).numpy(), runs)
+    right, over_draws = worst.outcomes.sum(0).numpy(), worst.accuracy.over_draws
+    return written_outcomes(ids, order_of(dataset), right, runs, over_draws)
 
 
 def radius_of(preset: Mapping[str, Any]) -> str:
@@ -99,4 +101,4 @@ def _ignorant(result: AuditResult) -> Member | None:
 def _lower(worst: Member, other: Member) -> bool:
     """Whether accuracy under the first is clearly below that under the second, paired by image."""
     shares = (other.outcomes.double().mean(0) - worst.outcomes.double().mean(0)).numpy()
-    return Outcomes("", shares, (-1, 1)).interval()[0] > 0
+    return Outcomes("", shares, (-1, 1), over_draws=draws_apart(other, worst)).interval()[0] > 0

@@ -1,5 +1,6 @@
 """Deciding the verdict of an audit, and saying how far its attacks can be trusted."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,8 @@ FALLEN = 0.05  # robust accuracy below which a defense is broken, unless guessin
 SURE = 0.95  # of the one-sided bound on the worst case
 INCOMPLETE = "INCOMPLETE"
 RULES = {
-    "BROKEN": "we are 95 % sure (one-sided Wilson bound) that the worst case lies below 5 %, or below what "
-    "guessing gives (1 / classes)",
+    "BROKEN": "we are 95 % sure (one-sided Wilson bound, which allows for draws that images share) that the "
+    "worst case lies below 5 %, or below what guessing gives (1 / classes)",
     "WEAKENED": "not broken, but the worst case lies clearly (beyond the 95 % interval, image by image where "
     "both are known) below what the defense keeps against an attacker who ignores it, or below what its "
     "paper reports",
@@ -30,11 +31,12 @@ NO_CONTROL = (
 class Standing:
     """The numbers that a verdict rests on: accuracies as fractions in [0, 1], None if not measured.
 
-    natural: without attack. worst, interval: the worst case over n images with its 95 % Wilson interval.
-    by: the attacker that is strongest on most images. ignores: accuracy against an attacker who ignores the
-    defense; below_ignores: the worst case is clearly lower. reported: the lowest accuracy that a paper
-    reports for this defense. weak: findings of the attack checks that failed. run, of: how many rows have a
-    record, and how many make sense for the defense.
+    natural: without attack. worst, interval: the worst case over n images with its 95 % interval. above: by
+    how much draws that images share may raise it (95 %, one-sided). by: the attacker that is strongest on
+    most images. ignores: accuracy against an attacker who ignores the defense; below_ignores: the worst case
+    is clearly lower. reported: the lowest accuracy that a paper reports for this defense. weak: findings of
+    the attack checks that failed. run, of: how many rows have a record, and how many make sense for the
+    defense.
     """
 
     natural: float | None
@@ -49,6 +51,7 @@ class Standing:
     weak: Sequence[str]
     run: int
     of: int
+    above: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def verdict_of(standing: Standing) -> Verdict:
     below_report = standing.reported is not None and standing.interval[1] < standing.reported
     reasons = []
     bound = max(FALLEN, 1 / standing.classes)
-    if surely_below(standing.worst, standing.n, bound):
+    if surely_below(standing.worst, standing.n, bound, standing.above):
         word = "BROKEN"
     elif standing.below_ignores or below_report:
         word = "WEAKENED"
@@ -92,12 +95,15 @@ def verdict_of(standing: Standing) -> Verdict:
     return Verdict(word, f"{word}: {'; '.join([found, *reasons])}")
 
 
-def surely_below(share: float, n: int, bound: float) -> bool:
-    """Whether the one-sided 95 % Wilson bound on a share of n images lies below `bound`."""
+def surely_below(share: float, n: int, bound: float, above: float = 0.0) -> bool:
+    """Whether the one-sided 95 % bound on a share of n images lies below `bound`.
+
+    It is above the share by Wilson's distance, joined with `above` as the root of the summed squares.
+    """
     from statsmodels.stats.proportion import proportion_confint  # takes a second to import
 
     _, high = proportion_confint(share * n, n, alpha=2 * (1 - SURE), method="wilson")
-    return bool(high < bound)
+    return bool(share + math.hypot(max(0.0, high - share), above) < bound)
 
 
 def attacker(label: str, kind: str) -> str:

@@ -50,6 +50,11 @@ class RandomModule(nn.Module):
         )
         return draw if self.per_image else replace(draw, ids=torch.zeros_like(draw.ids))
 
+    @property
+    def shared(self) -> bool:
+        """Whether a draw may serve several images."""
+        return not self.per_image
+
     def constrain(self) -> None:
         """Brings what was trained of it back into its range; the training calls this after each step."""
 
@@ -76,6 +81,11 @@ def random_modules(model: nn.Module) -> Iterator[RandomModule]:
 def is_random(model: nn.Module) -> bool:
     """Whether fresh draws of `model` differ."""
     return next(random_modules(model), None) is not None
+
+
+def shares_draws(model: nn.Module) -> bool:
+    """Whether one draw of `model` may change what it makes of all images at once."""
+    return any(module.shared for module in random_modules(model))
 
 
 @contextmanager

@@ -80,6 +80,8 @@ class ForeignModel(RandomModule):
     Image by image it would be too slow, so its results depend on which images share a batch.
     """
 
+    shared = True  # for all that is known
+
     def __init__(self, model: nn.Module, random: bool) -> None:
         super().__init__()
         self.model, self.random = model, random

@@ -20,7 +20,7 @@ from vqexp.audits.verdict import trust
 from vqexp.core.atomic import write_atomically
 from vqexp.core.config import finite
 from vqexp.core.errors import WorkError, require
-from vqexp.core.estimate import Estimate, proportion
+from vqexp.core.estimate import Estimate
 from vqexp.core.text import interval
 from vqexp.reports.render.audit_curves import draw_curves
 from vqexp.reports.render.audit_html import audit_html
@@ -37,9 +37,9 @@ SHAPES = (".html", ".md", ".json")
 class WorstCase:
     """Over all attacks, image by image the one with the lowest mean margin on draws that are not reported.
 
-    mean: robust accuracy in [0, 1]; interval: 95 %, Wilson's over the images. ids (n,): the images' places in
-    what was given, ascending; per_image (n,): of an image's draws the share that is right; attack: the label
-    of each image's attack.
+    mean: robust accuracy in [0, 1]; interval: of 95 % (`vqexp.core.estimate.proportion`). ids (n,): the
+    images' places in what was given, ascending; per_image (n,): of an image's draws the share that is right;
+    attack: the label of each image's attack.
     """
 
     mean: float
@@ -74,7 +74,7 @@ class AuditReport:
         worst = self.result.worst
         if worst is None:
             raise WorkError("no attack was run, so there is no worst case")
-        order, found = worst.member.ids.argsort(), proportion(worst.member.outcomes)
+        order, found = worst.member.ids.argsort(), worst.member.accuracy
         return WorstCase(
             found.mean,
             found.ci95,

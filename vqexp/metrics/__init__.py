@@ -7,7 +7,7 @@ from vqexp.metrics.gradients import Gradients
 from vqexp.metrics.positive_control import PositiveControl
 from vqexp.metrics.sigma import Sigma
 from vqexp.metrics.smoothing import Smoothing
-from vqexp.metrics.worst_case import Member, WorstCase, gap, worst_case
+from vqexp.metrics.worst_case import Member, WorstCase, draws_apart, gap, worst_case
 from vqexp.pipeline.metric import Measurement, Metric
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Sigma",
     "Smoothing",
     "WorstCase",
+    "draws_apart",
     "gap",
     "worst_case",
 ]

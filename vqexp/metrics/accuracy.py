@@ -62,10 +62,11 @@ class Accuracy(Metric):
     ) -> dict[str, Estimate]:
         title = f"{name} accuracy"
         voted, every = vote(judged.predicted, labels, self.vote), all_of(judged.correct, self.all)
-        found = {f"{name}_accuracy": proportion(judged.correct, title=title)}
+        shared = judged.shared
+        found = {f"{name}_accuracy": proportion(judged.correct, title=title, shared=shared)}
         if on_correct is not None:
             found[f"{name}_accuracy_on_correct"] = proportion(
-                judged.correct, on_correct, title=f"{title}, where f is right"
+                judged.correct, on_correct, title=f"{title}, where f is right", shared=shared
             )
         return found | {
             f"{name}_accuracy_vote": proportion(voted, title=f"{title}, by majority vote"),
@@ -92,7 +93,10 @@ class Accuracy(Metric):
         assert perturbed is not None
         estimates = {
             "robust_accuracy_on_perturbed": proportion(
-                judged.correct, perturbed, title="robust accuracy, on perturbed images"
+                judged.correct,
+                perturbed,
+                title="robust accuracy, on perturbed images",
+                shared=judged.shared,
             ),
             "perturbed": proportion(perturbed.unsqueeze(0), title="images perturbed"),
         }

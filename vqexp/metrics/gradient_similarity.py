@@ -10,6 +10,7 @@ from torch.nn.functional import cosine_similarity
 from vqexp.adversaries import RandomView
 from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.estimate import Estimate, average, proportion
+from vqexp.core.random_module import shares_draws
 from vqexp.core.sampling import AT_ONCE
 from vqexp.defenses import drawn_weights
 from vqexp.metrics.gradients import summarize
@@ -52,10 +53,14 @@ class GradientSimilarity(Metric):
         )
         cosines = rows["cosine"].T.contiguous()
         known = ~cosines.isnan().any(0)  # no gradient of the image is zero
+        shared = shares_draws(stages.model)
         estimates = {
-            "gradient_cosine": average(cosines, "", "cosine of two draws' gradients"),
+            "gradient_cosine": average(cosines, "", "cosine of two draws' gradients", shared=shared),
             "gradient_positive": proportion(
-                cosines <= self.eps, known, title=f"gradients with a cosine of at most {self.eps:g}"
+                cosines <= self.eps,
+                known,
+                title=f"gradients with a cosine of at most {self.eps:g}",
+                shared=shared,
             ),
         }
         if size := drawn_weights(stages.model, torch.arange(1)).shape[1]:

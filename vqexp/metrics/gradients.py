@@ -9,6 +9,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from vqexp.adversaries import View
 from vqexp.core.errors import SenselessError, check_number
 from vqexp.core.estimate import average, proportion
+from vqexp.core.random_module import shares_draws
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.metric import Measurement, Metric
 from vqexp.pipeline.stages import Stages
@@ -54,6 +55,7 @@ class Gradients(Metric):
         """
         if not stages.view.differentiable:
             raise SenselessError(NO_GRADIENT)
+        shared = shares_draws(stages.model)
         found = Measurement({}, {"ids": stages.images.ids, "labels": stages.images.labels})
         for kind in ("natural", "adversarial") if stages.attacked else ("natural",):
             adversarial = kind == "adversarial"
@@ -69,8 +71,11 @@ class Gradients(Metric):
             for key, text in TITLES.items():
                 title, values = f"{text}, {kind} images", calls[key]
                 share = key in ("all_zero", "zero_entries", "not_finite")
-                estimate = proportion(values, title=title) if share else average(values, "", title)
-                found.estimates[f"{name}_{key}"] = estimate
+                found.estimates[f"{name}_{key}"] = (
+                    proportion(values, title=title, shared=shared)
+                    if share
+                    else average(values, "", title, shared=shared)
+                )
             found.counts |= {f"{name}_{key}": values.contiguous() for key, values in calls.items()}
         return found
 

@@ -41,6 +41,8 @@ class PositiveControl(Metric):
     adversarial if it is so in most of them. All >= 1.
     """
 
+    LAYERS = True
+
     def __init__(self, *, inner: int, draws: int, tries: int, runs: int, cost: str = "light") -> None:
         super().__init__(cost=cost)
         check_number("metric.inner", inner, low=2, integer=True)

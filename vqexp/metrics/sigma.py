@@ -15,6 +15,8 @@ QUANTILES = (0, 5, 25, 50, 75, 95, 100)  # percent
 class Sigma(Metric):
     """All entries of `sigma` in f's random layers: their sum, and quantiles."""
 
+    LAYERS = True
+
     def check(self, experiment: Experiment) -> None:
         """Refuse a defense that adds no layers to f."""
         if not experiment.defense.installs:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vqexp.core.estimate import Estimate, proportion
+from vqexp.core.estimate import Estimate, proportion, spread
+
+NORMAL = 1.96  # standard errors in half a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Member:
     """What is known of one attack on n images, all on the same defense.
 
     ids (n,); margin (n,): mean over `select` draws. outcomes (runs, n), vote and all (groups, n): bool, on
-    `report` draws.
+    `report` draws. shared: all images of a run share one.
     """
 
     ids: Tensor
@@ -27,9 +29,12 @@ class Member:
     outcomes: Tensor
     vote: Tensor
     all: Tensor
+    shared: bool = False
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, Tensor], kind: str = "adversarial") -> "Member":
+    def from_counts(
+        cls, counts: Mapping[str, Tensor], kind: str = "adversarial", *, shared: bool = False
+    ) -> "Member":
         """From the counts that `Accuracy` leaves in a record."""
         return cls(
             counts["ids"],
@@ -37,13 +42,20 @@ class Member:
             counts[f"{kind}_report_outcomes"],
             counts[f"{kind}_report_vote"],
             counts[f"{kind}_report_all"],
+            shared,
         )
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Of one draw."""
+        return proportion(self.outcomes, shared=self.shared)
 
     def on(self, ids: Tensor) -> "Member":
         """The same on the images `ids`, in their order; all must be among this member's."""
         places = {int(number): place for place, number in enumerate(self.ids)}
         rows = torch.tensor([places[int(number)] for number in ids], dtype=torch.int64)
-        return Member(ids, self.margin[rows], self.outcomes[:, rows], self.vote[:, rows], self.all[:, rows])
+        outcomes, vote, every = (each[:, rows] for each in (self.outcomes, self.vote, self.all))
+        return Member(ids, self.margin[rows], outcomes, vote, every, self.shared)
 
 
 def common_ids(members: Sequence[Member]) -> Tensor:
@@ -62,7 +74,7 @@ class WorstCase:
     def estimates(self) -> dict[str, Estimate]:
         """By protocol: `mean` (one draw), `vote`, `all`."""
         return {
-            "mean": proportion(self.member.outcomes),
+            "mean": self.member.accuracy,
             "vote": proportion(self.member.vote),
             "all": proportion(self.member.all),
         }
@@ -86,6 +98,7 @@ def worst_case(members: Sequence[Member]) -> WorstCase:
             pick([member.outcomes for member in aligned]),
             pick([member.vote for member in aligned]),
             pick([member.all for member in aligned]),
+            any(member.shared for member in aligned),
         ),
     )
 
@@ -93,7 +106,22 @@ def worst_case(members: Sequence[Member]) -> WorstCase:
 def gap(first: Member, second: Member) -> tuple[float, float]:
     """Accuracy under `first` less that under `second` on common images, and its standard error (paired)."""
     ids = common_ids([first, second])
-    difference = first.on(ids).outcomes.double().mean(0) - second.on(ids).outcomes.double().mean(0)
+    first, second = first.on(ids), second.on(ids)
+    difference = first.outcomes.double().mean(0) - second.outcomes.double().mean(0)
     if len(ids) < 2:
         return float(difference.mean()), math.inf
-    return float(difference.mean()), float(difference.std() / math.sqrt(len(ids)))
+    over_images = float(difference.std() / math.sqrt(len(ids)))
+    return float(difference.mean()), math.hypot(over_images, draws_apart(first, second) / NORMAL)
+
+
+def draws_apart(first: Member, second: Member) -> float:
+    """Half of the 95 % interval of two accuracies' difference over shared draws alone (Student, Welch).
+
+    Run by run where they have as many runs: the same draws judge both then. 0 where no draws are shared.
+    """
+    if not (first.shared or second.shared):
+        return 0.0
+    ours, theirs = (member.outcomes.double().mean(1) for member in (first, second))
+    if len(ours) == len(theirs):
+        return spread((ours - theirs).tolist())
+    return spread(ours.tolist(), theirs.tolist())

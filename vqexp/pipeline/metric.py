@@ -32,6 +32,7 @@ class Metric:
     """
 
     VERSION = 1  # raised whenever results change
+    LAYERS = False  # whether it looks at f's own layers, which a forecast's rehearsal does not have
 
     def __init__(self, *, cost: str = "light") -> None:
         one_of("metric.cost", cost, COSTS)

@@ -1,12 +1,12 @@
-"""Upgrading older records: components that have new names, estimates that had no titles."""
+"""Upgrading older records: names of components, titles of estimates, intervals that ignored shared draws."""
 
 import re
 from typing import Any
 
-from vqexp.core.estimate import FRACTION
+from vqexp.core.estimate import FRACTION, student, widened
 from vqexp.pipeline.older_trainings import OBJECTIVES, composed
 
-FORMAT = 2  # of the records that a run writes; those without a number are of format 1
+FORMAT = 3  # of the records that a run writes; those without a number are of format 1
 
 # what older records call a component: how it is set now
 MOVED: dict[str, dict[str, Any]] = {
@@ -18,6 +18,8 @@ MOVED: dict[str, dict[str, Any]] = {
         "select": 10,
     },
 }
+# defenses whose draws all images share, which the intervals of older records ignore
+SHARED = ("vqexp.defenses.CTRW", "vqexp.defenses.RNA", "vqexp.defenses.RPF")
 # what older records have among the dataset's settings, and newer ones among the preset's
 OF_PRESET = ("eps", "eps_l2", "pgd", "randdisc", "prd", "swrd", "kl", "standard")
 # the title of each estimate that a record of format 1 may have
@@ -86,6 +88,8 @@ def upgraded(raw: dict[str, Any]) -> dict[str, Any]:
         _take_preset(record)
     if found < 2:
         _add_titles(record["metrics"])
+    if found < 3 and record["config"]["defense"].get("_target_") in SHARED:
+        _share_draws(record["metrics"])
     _close_intervals(record["metrics"])
     return record
 
@@ -112,6 +116,16 @@ def _add_titles(metrics: dict[str, dict[str, Any]]) -> None:
     for name, estimate in metrics.items():
         estimate.setdefault("unit", FRACTION)
         estimate["title"] = TITLES.get(name, name.replace("_", " "))
+
+
+def _share_draws(metrics: dict[str, dict[str, Any]]) -> None:
+    """Joins to each interval over images that of the draws that these share."""
+    for estimate in metrics.values():
+        ends = estimate["ci95"]
+        if estimate["std"] and ends and None not in ends:
+            half = student(estimate["std"], estimate["runs"])
+            ends = widened(estimate["mean"], ends, half, estimate["unit"])
+            estimate |= {"shared": True, "ci95": list(ends)}
 
 
 def _close_intervals(metrics: dict[str, dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """How often each image was right: carried by a record, so that cells on the same images compare in pairs."""
 
 import base64
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,15 @@ class Outcomes:
     """shares (n,): of an image's draws those that were right, or a difference of such shares.
 
     ids: hash of which images. ends: the least and the largest value that an entry can have. order: hash of
-    the order of which these are the first n; empty if that is not known.
+    the order of which these are the first n; empty if that is not known. over_draws: what shared draws
+    add to the mean's interval (`Estimate.over_draws`).
     """
 
     ids: str
     shares: NDArray[np.float64]
     ends: tuple[float, float] = (0.0, 1.0)
     order: str = ""
+    over_draws: float = 0.0
 
     def less(self, other: "Outcomes") -> "Outcomes | None":
         """Image by image, on those that both are about; None if these cannot be told."""
@@ -41,21 +44,24 @@ class Outcomes:
             return None
         ids = self.ids if len(self.shares) == n else other.ids
         ends = self.ends[0] - other.ends[1], self.ends[1] - other.ends[0]
-        return Outcomes(ids, self.shares[:n] - other.shares[:n], ends, self.order)
+        over_draws = math.hypot(self.over_draws, other.over_draws)
+        return Outcomes(ids, self.shares[:n] - other.shares[:n], ends, self.order, over_draws)
 
     def interval(self) -> tuple[float, float]:
-        """A 95 % interval of the mean over all images that these are a sample of.
+        """A 95 % interval of the mean over all images and draws that these are a sample of.
 
-        As Agresti & Min 2005 adjust Wald's for matched proportions: half an image more at either end and one
-        in the middle, so that a few images which all agree leave some doubt. An image's mean over several
-        draws varies no more than a single outcome, so it serves means too.
+        Over the images as Agresti & Min 2005 adjust Wald's for matched proportions: half an image more at
+        either end and one in the middle, so that a few images which all agree leave some doubt. An image's
+        mean over several draws varies no more than a single outcome, so it serves means too. Draws that all
+        images share are allowed for as in `vqexp.core.estimate.proportion`.
         """
         from statsmodels.stats.weightstats import DescrStatsW  # takes a second to import
 
         values = np.append(self.shares, [*self.ends, sum(self.ends) / 2])
         weights = np.append(np.ones(len(self.shares)), [0.5, 0.5, 1])
-        low, high = DescrStatsW(values, weights).zconfint_mean()
-        return float(low), float(high)
+        low, high = map(float, DescrStatsW(values, weights).zconfint_mean())
+        middle, half = (low + high) / 2, math.hypot((high - low) / 2, self.over_draws)
+        return middle - half, middle + half
 
 
 def with_outcomes(record: Record, store: Store) -> Record:
@@ -77,7 +83,8 @@ def outcomes_of(record: Record, metric: str) -> Outcomes | None:
     kept = record.outcomes.get(metric)
     if kept is None:
         return None
-    return Outcomes(kept.ids, unpacked(kept) / kept.runs, order=order_of(record.config["dataset"]))
+    order, over_draws = order_of(record.config["dataset"]), record.metrics[metric].over_draws
+    return Outcomes(kept.ids, unpacked(kept) / kept.runs, order=order, over_draws=over_draws)
 
 
 def order_of(dataset: Mapping[str, Any]) -> str:
@@ -90,17 +97,17 @@ def ids_of(dataset: Mapping[str, Any], ids: Sequence[int]) -> str:
     return key_of(dataset["name"], list(ids))
 
 
-def written_outcomes(ids: str, order: str, right: NDArray[Any], runs: int) -> str:
+def written_outcomes(ids: str, order: str, right: NDArray[Any], runs: int, over_draws: float) -> str:
     """How often each image was right, (n,), as one word; `read_outcomes` reads it."""
     kept = packed(ids, right, runs)
-    return f"{ids}:{order}:{runs}:{kept.right}"
+    return f"{ids}:{order}:{runs}:{kept.right}:{over_draws:.6g}"
 
 
 def read_outcomes(text: str) -> Outcomes:
-    """The outcomes that `written_outcomes` wrote."""
-    ids, order, runs, right = text.split(":")
+    """The outcomes that `written_outcomes` wrote; without `over_draws` in older pages."""
+    ids, order, runs, right, over_draws = f"{text}:0".split(":")[:5]
     kept = Right(ids=ids, right=right, runs=int(runs))
-    return Outcomes(ids, unpacked(kept) / kept.runs, order=order)
+    return Outcomes(ids, unpacked(kept) / kept.runs, order=order, over_draws=float(over_draws))
 
 
 def packed(ids: str, right: NDArray[Any], runs: int) -> Right:

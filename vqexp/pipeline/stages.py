@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vqexp.core.generators import generators_kept, seed_generators
 from vqexp.core.keys import key_of, seed_of
-from vqexp.core.random_module import is_random
+from vqexp.core.random_module import is_random, shares_draws
 from vqexp.core.reductions import blocks, outcomes, votes
 from vqexp.core.store import Artifact, Job
 from vqexp.pipeline.adversarial import AdversarialStages, told
@@ -25,11 +25,12 @@ EVALUATION_VERSION = 3
 
 @dataclass
 class Evaluation:
-    """predicted int16, correct bool, margin float32: all (runs, n)."""
+    """predicted int16, correct bool, margin float32: all (runs, n). shared: a run's images share a draw."""
 
     predicted: Tensor
     correct: Tensor
     margin: Tensor
+    shared: bool = False
 
 
 class Stages(AdversarialStages):
@@ -57,12 +58,11 @@ class Stages(AdversarialStages):
             title=f"{title}, {purpose}",
             accuracy=lambda part: part.tensors["correct"].float().mean().item(),
         )
-        return Evaluation(
-            *(
-                torch.cat([part.tensors[name] for part in parts], 1)
-                for name in ("predicted", "correct", "margin")
-            )
+        predicted, correct, margin = (
+            torch.cat([part.tensors[name] for part in parts], 1)
+            for name in ("predicted", "correct", "margin")
         )
+        return Evaluation(predicted, correct, margin, shares_draws(model))
 
     def votes(self, *, adversarial: bool, purpose: str, draws: int) -> Tensor:
         """How many of the defended classifier's draws give each label, (n, classes) int64.

@@ -7,7 +7,6 @@ from matplotlib import pyplot as plt
 from vqexp.audits.checks import SETTINGS, curve
 from vqexp.audits.result import AuditResult
 from vqexp.audits.strength import strength_curve
-from vqexp.core.estimate import proportion
 from vqexp.core.plot import MARKERS, save
 from vqexp.core.text import defense_name
 from vqexp.reports.render.audit_strength import draw_strength
@@ -35,7 +34,7 @@ def draw_curves(result: AuditResult, path: Path) -> list[Path]:
     if strength is not None:
         draw_strength(axes.flat[count - 1], strength, color)
     for axis, (setting, points), marker in zip(axes.flat, curves.items(), MARKERS, strict=False):
-        estimates = [proportion(member.outcomes) for _, member in points]
+        estimates = [member.accuracy for _, member in points]
         values = [100 * estimate.mean for estimate in estimates]
         low = [100 * (estimate.mean - estimate.ci95[0]) for estimate in estimates]
         high = [100 * (estimate.ci95[1] - estimate.mean) for estimate in estimates]

@@ -12,7 +12,6 @@ from vqexp.audits.standing import headline
 from vqexp.audits.strength import STRENGTH
 from vqexp.audits.tries import TRIES, by_tries, disagreement
 from vqexp.audits.verdict import opening, rules, trust
-from vqexp.core.estimate import proportion
 from vqexp.core.text import interval, literal, percent, size_of
 from vqexp.reports.render.audit_indicators import indicators_table
 from vqexp.reports.render.audit_strength import strength_table
@@ -50,9 +49,9 @@ def audit_page(
         "",
         "## Attacks",
         "",
-        "Robust accuracy in percent: one draw, majority vote, right in every draw; a 95 % Wilson interval",
-        "over the images. *worst on*: images on which this attack has the lowest mean margin, on draws that",
-        "are not reported.",
+        "Robust accuracy in percent: one draw, majority vote, right in every draw; a 95 % interval (Wilson's",
+        "over the images, wider where these share a draw). *worst on*: images on which this attack has the",
+        "lowest mean margin, on draws that are not reported.",
         "",
         *_members(result),
         "",
@@ -134,7 +133,7 @@ def _curves(result: AuditResult) -> list[str]:
         points = curve(result.findings, setting)
         if len(points) < 2:
             continue
-        estimates = [proportion(member.outcomes) for _, member in points]
+        estimates = [member.accuracy for _, member in points]
         values = [size_of(value) if setting == "eps" else f"{value:g}" for value, _ in points]
         lines += [
             f"## Robust accuracy by {setting} (n {estimates[0].n})",

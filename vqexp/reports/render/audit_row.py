@@ -32,7 +32,7 @@ class Running:
         if place.startswith("1 of"):  # two audits may have started in the same second
             self._members.clear()
         label = record.reported.row if record.reported else ""
-        member, _ = members_of(counts_of(record, Store(root)))
+        member, _ = members_of(record, counts_of(record, Store(root)))
         if member is not None and self._kinds.get(label) in KINDS:
             self._members.append(member)
         adversary = str(from_overrides(record.overrides).get("adversary", ""))

@@ -4,7 +4,6 @@ from matplotlib.axes import Axes
 
 from vqexp.audits.result import AuditResult
 from vqexp.audits.strength import StrengthCurve, strength_curve
-from vqexp.core.estimate import proportion
 from vqexp.core.text import percent
 from vqexp.reports.render.row import markdown_row
 
@@ -20,9 +19,7 @@ def strength_table(result: AuditResult) -> list[str]:
     lines = []
     for name, points in curve.series.items():
         for place, accuracy in enumerate(LINES):
-            found = {
-                point.strength: percent(proportion(point.accuracies[place].outcomes)) for point in points
-            }
+            found = {point.strength: percent(point.accuracies[place].accuracy) for point in points}
             label = ", ".join([accuracy, *([name] if name else [])])
             lines.append(markdown_row([f"{label}, %", *(found.get(each, "") for each in curve.strengths)]))
     return [
@@ -42,7 +39,7 @@ def draw_strength(axis: Axes, curve: StrengthCurve, color: str) -> None:
     """Draws both accuracies of each series over the strength."""
     for name, points in curve.series.items():
         for place, (accuracy, line) in enumerate(LINES.items()):
-            estimates = [proportion(point.accuracies[place].outcomes) for point in points]
+            estimates = [point.accuracies[place].accuracy for point in points]
             axis.errorbar(
                 [point.strength for point in points],
                 [100 * each.mean for each in estimates],

@@ -23,12 +23,13 @@ from vqexp.core.errors import ConfigError, one_line
 from vqexp.core.keys import key_of
 from vqexp.core.notes import note
 from vqexp.core.store import Store
+from vqexp.pipeline.older import SHARED
 from vqexp.pipeline.outcomes import with_outcomes
 from vqexp.pipeline.reading import SEAL, sealed
 from vqexp.pipeline.record import Record
 from vqexp.pipeline.write import settings_that_matter
 from vqexp.reports.analysis.gather import Section
-from vqexp.reports.render.older import with_verdict
+from vqexp.reports.render.older import with_shared_draws, with_verdict
 from vqexp.reports.spec.table import Table
 
 RECORDS, AUDITS = "records.jsonl.gz", "audits.csv"
@@ -151,6 +152,8 @@ def _kept_audit(head: dict[str, str], folder: Path, audit: Audit) -> tuple[str, 
     if "verdict" not in head:
         known, text = with_verdict(audit, head, text, rows)
         return name, AuditPage(known, text, rows)
+    if f"vqexp.defenses.{head['defense']}" in SHARED and head.get("outcomes", "").count(":") == 3:
+        head, text = with_shared_draws(head, text)
     return name, AuditPage(head, text, rows)
 
 

@@ -40,8 +40,8 @@ HEADINGS = (
 HEADER = """
 Written by `make report` from [records](records.jsonl.gz); the command that fills a table stands above it.
 `DIR` is a folder of data sets, `FILE` a checkpoint of the classifier f, named by its SHA-256, `WEIGHTS` a
-folder of them. All figures in percent: a mean over the runs (standard deviation), a 95 % Wilson interval
-over the n images.
+folder of them. All figures in percent: a mean over the runs (standard deviation), a 95 % interval:
+Wilson's over the n images, joined with Student's over the runs where these images share a draw.
 *where f is right*: the same over the images that f classifies correctly without attack and defense, which
 takes out most of f's own accuracy. *f alone*: f without the defense on the same images. A difference in bold
 is outside the interval.

@@ -1,6 +1,7 @@
-"""Gives a verdict to kept audit pages that were written before there were verdicts.
+"""Brings kept audit pages up to date, whose stores are gone.
 
-Their stores are gone, so intervals are compared instead of images.
+Those without a verdict get one, by comparing intervals instead of images. Those on random weights get
+intervals that allow for the draws that all images share.
 """
 
 import re
@@ -13,12 +14,14 @@ from vqexp.audits.members import Audit
 from vqexp.audits.sense import senseless
 from vqexp.audits.verdict import Standing, attacker, opening, rules, trust, verdict_of
 from vqexp.core.config import CONF
+from vqexp.core.estimate import FRACTION, student, widened
 from vqexp.core.text import defense_name
 from vqexp.reports.analysis.texts import interval_from, settings_from, share_from, size_from
 from vqexp.reports.render.audit_page import checks_table, left_out_lines
 from vqexp.reports.spec.choices import read_settings
 from vqexp.reports.spec.reported import dataset_settings, least_reported
 
+ACCURACY = re.compile(r"([\d.]+) \(([\d.]+)\)( % robust accuracy | \| )(\[[\d., ]+\])")  # with its interval
 NOT_RUN = re.compile(r"- Left out \(without a record, [^)]*\): (.*)\.\n")
 
 
@@ -77,6 +80,31 @@ def with_verdict(audit: Audit, head: Mapping[str, str], text: str, run: int) -> 
     found = {**head, **known}
     text = NOT_RUN.sub("\n".join([*left_out_lines(refused, missing), ""]), text)
     return found, _rewritten(text, opening(found, trust(checks, complete=not missing)), checks)
+
+
+def with_shared_draws(head: Mapping[str, str], text: str) -> tuple[dict[str, str], str]:
+    """Returns headline and page of an audit, whose intervals are over images alone, with wider ones."""
+    runs = int(head["outcomes"].split(":")[2])
+
+    def wider(found: re.Match[str]) -> str:
+        mean, std = float(found[1]) / 100, float(found[2]) / 100
+        low, high = widened(mean, interval_from(found[4]), student(std, runs), FRACTION)
+        return f"{found[1]} ({found[2]}){found[3]}[{100 * low:.1f}, {100 * high:.1f}]"
+
+    worst = ACCURACY.search(ACCURACY.sub(wider, f"{head['worst']} | {head['interval']}"))
+    assert worst is not None
+    line = head["line"].replace(head["interval"], worst[4])
+    over_draws = student(float(worst[2]) / 100, runs)
+    text = ACCURACY.sub(wider, text.replace(head["line"], line))
+    text = re.sub(
+        r"a 95 % Wilson interval\nover the images", "a 95 % interval, which allows\nfor shared draws", text
+    )
+    return {
+        **head,
+        "interval": worst[4],
+        "line": line,
+        "outcomes": f"{head['outcomes']}:{over_draws:.6g}",
+    }, text
 
 
 def _rewritten(text: str, first: Sequence[str], checks: Sequence[Check]) -> str:

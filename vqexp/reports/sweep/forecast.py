@@ -101,10 +101,12 @@ class Forecast:
         experiment, n = stages.experiment, len(stages.images)
         here = [each for each in records if each.provenance.device == device_name(experiment.device)]
         known = max(here, key=lambda each: each.provenance.date, default=None)
-        if (
-            experiment.config["metric"].get("cost") == UNTRIED
-            and experiment.config["scale"]["name"] != "smoke"
-        ):
+        metrics = [experiment.metric, *experiment.further.values()]
+        layers = any(metric.LAYERS for metric in metrics)
+        if layers and not experiment.attack.perturbs:
+            return  # to look at f takes no time
+        untried = experiment.config["metric"].get("cost") == UNTRIED
+        if layers or (untried and experiment.config["scale"]["name"] != "smoke"):
             yield None if known is None else sum(known.provenance.seconds.values()) * n / _images_of(known)
             return
         clean = stages.images.pixels(slice(0, enough(experiment)))
