@@ -181,6 +181,25 @@ def test_as_many_trainings_as_are_needed_show_a_difference():
         assert low < clear / 1000 < high
 
 
+def test_more_images_do_not_change_what_shared_draws_do():
+    """Of a spread that draws give alone none is lost by more images; without it they decide."""
+    of_images, over_draws = 3.0, 4.0
+    width = float(np.hypot(of_images, over_draws))
+    stuck = Comparison(True, 4.0, "", (), False, width, 500, (), False, over_draws)
+    assert stuck.needed() == math.inf
+    found = needed(stuck.needed, trained=False, equal=False, draws=True)
+    assert "draws differ too much, so no number of images" in str(found)
+    free = Comparison(True, 8.0, "", (), False, width, 500, (), False, over_draws)
+    n = free.needed()
+    left = math.sqrt(8.0**2 - (over_draws / 1.96 * (1.96 + 0.8416)) ** 2)
+    assert n == pytest.approx((of_images / 1.96 * math.sqrt(500) * (1.96 + 0.8416) / left) ** 2, rel=1e-3)
+    points = [
+        Point("a", "", None, "robust", 49.0, 44.0, 54.0, 500, over_draws=over_draws),
+    ]
+    judged = judge(Claim(text="", place="", check="above", bound=50, of={}), "own", {"own": points})
+    assert judged.needed == Needed(math.inf, draws=True)
+
+
 def test_the_words_say_where_no_test_set_is_large_enough():
     assert str(Needed(2261)) == "about 2,300 images would decide it (power 0.8)"
     assert str(Needed(26_000)) == (

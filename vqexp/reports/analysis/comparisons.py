@@ -24,7 +24,8 @@ class Comparison:
     want one good comparison for each place tell the places apart by it. reach: how far that interval, over
     `n` images, goes from the difference towards what would change the outcome. trainings: on each
     side the values by training of f, which the interval allows for. once: two networks are compared, one of
-    which was trained only once, so nothing is known of their spread.
+    which was trained only once, so nothing is known of their spread. over_draws: half the interval that
+    draws alone give the difference, where all images share them.
     """
 
     good: bool
@@ -36,13 +37,16 @@ class Comparison:
     n: int = 0
     trainings: tuple[tuple[float, ...], ...] = ()
     once: bool = False
+    over_draws: float = 0.0
 
     def needed(self, trainings: int | None = None) -> float:
         """Returns how many images would make it clear, if the values stay; infinite where none would.
 
         trainings: with so many of each f, instead of those that were made.
         """
-        made, then = (over_trainings(self.trainings, count) for count in (None, trainings))
+        made, then = (
+            math.hypot(over_trainings(self.trainings, count), self.over_draws) for count in (None, trainings)
+        )
         of_images = math.sqrt(max(0.0, self.reach**2 - made**2))
         return images_needed(self.margin, of_images, self.n, then)
 
@@ -113,8 +117,10 @@ def _clear(a: Point, b: Point, by: float = 0) -> bool:
     return not low < by < high
 
 
-def _extent(a: Point, b: Point, turn: float = 0) -> tuple[float, int, tuple[tuple[float, ...], ...], bool]:
-    """A comparison's `reach`, `n`, `trainings` and `once`; a reported value has no images.
+def _extent(
+    a: Point, b: Point, turn: float = 0
+) -> tuple[float, int, tuple[tuple[float, ...], ...], bool, float]:
+    """A comparison's `reach`, `n`, `trainings`, `once` and `over_draws`; a reported value has no images.
 
     turn: the difference a - b at which the outcome would change.
     """
@@ -122,7 +128,8 @@ def _extent(a: Point, b: Point, turn: float = 0) -> tuple[float, int, tuple[tupl
     apart = a.value - b.value
     n = min((point.n for point in (a, b) if point.n), default=0)
     once = a.f != b.f and any(point.trained and not point.trainings for point in (a, b))
-    return apart - low if apart > turn else high - apart, n, (a.trainings, b.trainings), once
+    reach = apart - low if apart > turn else high - apart
+    return reach, n, (a.trainings, b.trainings), once, math.hypot(a.over_draws, b.over_draws)
 
 
 def alike(a: Point, b: Point, claim: Claim) -> tuple[bool, float, bool, float]:
@@ -183,7 +190,7 @@ def bound(sign: int) -> Relation:
             margin = sign * (point.value - end)
             clear = not point.low < end < point.high
             reach = point.value - point.low if point.value > end else point.high - point.value
-            extent = reach, point.n, (point.trainings,)
+            extent = reach, point.n, (point.trainings,), False, point.over_draws
             found.append(Comparison(margin > 0, margin, _named(point), (), clear, *extent))
         return found
 

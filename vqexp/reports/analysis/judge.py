@@ -156,7 +156,8 @@ def _needed(comparisons: Sequence[Comparison], decide: Decide) -> Needed:
 
     unclear = [c for c in comparisons if not c.clear]
     trained = any(len(values) > 1 for c in unclear for values in c.trainings)
-    return needed(images, trained=trained, equal=any(c.margin == 0 for c in unclear))
+    equal, draws = any(c.margin == 0 for c in unclear), any(c.over_draws > 0 for c in unclear)
+    return needed(images, trained=trained, equal=equal, draws=draws)
 
 
 def once(comparisons: Sequence[Comparison]) -> tuple[str, ...]:

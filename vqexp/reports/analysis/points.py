@@ -21,7 +21,7 @@ class Point:
     outcomes: how often each image was right, if known. f: the classifier's key. cut: how its training was
     cut down; empty if it was not. trainings: the values of several trainings of f; empty for a single one.
     at: x with its name, `k=25`. defense: the choice of it, `swrd`. exact: the number is no sample's. trained:
-    f was trained, not given.
+    f was trained, not given. over_draws: half the interval that draws which all images share give it.
     """
 
     series: str
@@ -40,6 +40,7 @@ class Point:
     defense: str = ""
     exact: bool = False
     trained: bool = False
+    over_draws: float = 0.0
 
     def minus(self, other: "Point") -> tuple[float, float]:
         """Returns a 95 % interval of this value less the other.
@@ -95,6 +96,7 @@ def point_of(record: Record, metric: str) -> Point | None:
         f=classifier_key(record),
         cut=cut_down(record),
         trainings=tuple(estimate.scale * mean for mean in estimate.trainings),
+        over_draws=estimate.scale * estimate.over_draws,
     )
 
 
@@ -165,6 +167,7 @@ def _column(points: Sequence[Point], column: str) -> list[Point]:
                     n=min(point.n, right.n),
                     outcomes=ours.less(theirs) if ours and theirs else None,
                     trainings=_less(point.trainings, right.trainings),
+                    over_draws=math.hypot(point.over_draws, right.over_draws),
                 )
             )
     return found

@@ -1,7 +1,7 @@
 """How many images it would take to tell two numbers apart, from the variance that was measured.
 
 Where the numbers are means over several trainings of f, these differ too, and more images do not change that.
-What is asked for then is more trainings.
+What is asked for then is more trainings. Nor do more images change what draws that they share do.
 """
 
 import math
@@ -22,17 +22,19 @@ class Needed:
     """What would decide a claim. images: infinite where no number of them would.
 
     trainings: of f, if more than were made are needed; None if not. equal: values are the same, so nothing
-    can be named.
+    can be named. draws: what stands in the way is draws that all images share.
     """
 
     images: float
     trainings: int | None = None
     equal: bool = False
+    draws: bool = False
 
     def __str__(self) -> str:
         """`about 2,300 images would decide it (power 0.8)`, or that no test set has as many."""
         if not math.isfinite(self.images):
-            why = "values are equal" if self.equal else "trainings of f differ too much"
+            differ = f"{'draws' if self.draws else 'trainings of f'} differ too much"
+            why = "values are equal" if self.equal else differ
             return f"undecidable here: {why}, so no number of images can be named"
         count = math.ceil(float(f"{self.images:.2g}"))
         told = f"about {count:,}" if count <= MANY else f"more than {MANY:,}"
@@ -48,7 +50,8 @@ def images_needed(margin: float, half_width: float, n: int, over: float = 0.0) -
     """Returns how many images give a two-sided test at 5 % the power `POWER`; infinite where none do.
 
     half_width: of the 95 % interval of the difference over `n` images, which tells its standard deviation.
-    over: of the interval that the trainings of f alone give it, which more images leave as it is.
+    over: of the interval that the trainings of f and shared draws alone give it, which more images leave as
+    it is.
     """
     from statsmodels.stats.power import normal_sample_size_one_tail  # takes a second to import
 
@@ -61,18 +64,20 @@ def images_needed(margin: float, half_width: float, n: int, over: float = 0.0) -
     return float(normal_sample_size_one_tail(left, POWER, 0.025, std_null=deviation))
 
 
-def needed(images: Callable[[int | None], float], *, trained: bool, equal: bool) -> Needed:
+def needed(
+    images: Callable[[int | None], float], *, trained: bool, equal: bool, draws: bool = False
+) -> Needed:
     """Returns the fewest trainings that decide a claim on a test set, with the images that this takes.
 
     images: how many it takes with so many trainings of each f, or with those that were made (None). trained:
-    whether any number is a mean over several.
+    whether any number is a mean over several. draws: whether images share the draws of any other.
     """
     now = images(None)
     if now > TEST_IMAGES and trained:
         for count in MORE_TRAININGS:
             if (found := images(count)) <= TEST_IMAGES:
                 return Needed(found, count)
-    return Needed(now, equal=equal)
+    return Needed(now, equal=equal, draws=draws and not trained)
 
 
 def over_trainings(groups: Sequence[Sequence[float]], count: int | None = None) -> float:
