@@ -88,7 +88,7 @@ def upgraded(raw: dict[str, Any]) -> dict[str, Any]:
         _take_preset(record)
     if found < 2:
         _add_titles(record["metrics"])
-    if found < 3 and record["config"]["defense"].get("_target_") in SHARED:
+    if found < 3 and record["config"].get("defense", {}).get("_target_") in SHARED:
         _share_draws(record["metrics"])
     _close_intervals(record["metrics"])
     return record
