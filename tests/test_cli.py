@@ -84,7 +84,7 @@ def test_a_single_run_is_previewed_as_those_of_a_sweep_are(vqexp, monkeypatch, s
     assert out.startswith("cannot run here (1 of 1): cifar10 needs dataset.root or VQEXP_DATA")
     assert out.endswith("missing (not here)\n")
     run = ("scale=smoke", "attack=none", "metric.runs=1", "classifier.width=4", "training.epochs=1")
-    assert re.fullmatch(r"missing \(\d+ s\)\n", vqexp(*run, "dry_run=true", store=store)[1])
+    assert re.fullmatch(r"missing \([\d.]+ (s|min)\)\n", vqexp(*run, "dry_run=true", store=store)[1])
     assert vqexp(*run, store=store)[0] == 0
     assert vqexp(*run, "dry_run=true", store=store)[1] == "cached\n"
 
