@@ -5,7 +5,9 @@ import io
 import math
 import os
 import tempfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -24,6 +26,7 @@ from vqexp.core.store import Store
 from vqexp.data import Digits
 from vqexp.data.base import SPLITS
 from vqexp.data.parquet import write_parquet
+from vqexp.pipeline import stopwatch
 from vqexp.training import CrossEntropy, Descent
 
 os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is written into the checkout
@@ -212,3 +215,11 @@ def small_cifar10(vqexp, enlarged_digits, monkeypatch):
     """With a stand-in for CIFAR-10 at hand: overrides with which a table's cells take seconds."""
     monkeypatch.setenv("VQEXP_DATA", str(enlarged_digits))
     return QUICK_F
+
+
+@pytest.fixture
+def cpu_time(monkeypatch):
+    """Forecasts in CPU time of one thread, because other tests run beside this one."""
+    monkeypatch.setattr(
+        stopwatch, "time", SimpleNamespace(perf_counter=time.process_time, process_time=time.process_time)
+    )

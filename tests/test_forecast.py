@@ -1,7 +1,6 @@
 """What `dry_run=true` says of the time that runs take."""
 
 import time
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -72,14 +71,6 @@ def test_every_metric_is_foretold(name, configs):
     (config,) = configs([[f"metric={name}", *METRICS[name]]], "metrics")
     seconds = Forecast().seconds(config)
     assert seconds is None if name == "positive_control" else seconds > 0  # it attacks f's last layer but one
-
-
-@pytest.fixture
-def cpu_time(monkeypatch):
-    """Forecasts in CPU time of one thread, because other tests run beside this one."""
-    monkeypatch.setattr(
-        stopwatch, "time", SimpleNamespace(perf_counter=time.process_time, process_time=time.process_time)
-    )
 
 
 def test_a_table_takes_what_was_foretold_within_a_factor_of_two(configs, cpu_time):

@@ -186,6 +186,17 @@ def test_a_kept_audit_of_random_weights_gets_the_interval_of_today():
     assert "| 31.25 | [21.2, 43.4] |" in page  # of a single draw
 
 
+def test_a_kept_audit_of_a_single_run_stays_as_it_is():
+    head = {
+        "worst": "31.25",
+        "interval": "[21.2, 43.4]",
+        "outcomes": "ids:order:1:right",
+        "line": "x [21.2, 43.4]",
+    }
+    text = "**x [21.2, 43.4]**\n| 31.25 | [21.2, 43.4] |"
+    assert with_shared_draws(head, text) == ({**head, "outcomes": "ids:order:1:right:0"}, text)
+
+
 def test_committed_results_allow_for_shared_draws():
     path = Path(CONF).parent / "results" / "audits.csv"
     shown = [line for line in csv.DictReader(path.open()) if line["defense"] in ("CTRW", "RNA", "RPF")]

@@ -1,10 +1,10 @@
 """Deciding the verdict of an audit, and saying how far its attacks can be trusted."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vqexp.audits.checks import CONTROL, Check
+from vqexp.core.estimate import FRACTION, widened
 
 FALLEN = 0.05  # robust accuracy below which a defense is broken, unless guessing gives more
 SURE = 0.95  # of the one-sided bound on the worst case
@@ -98,12 +98,12 @@ def verdict_of(standing: Standing) -> Verdict:
 def surely_below(share: float, n: int, bound: float, above: float = 0.0) -> bool:
     """Whether the one-sided 95 % bound on a share of n images lies below `bound`.
 
-    It is above the share by Wilson's distance, joined with `above` as the root of the summed squares.
+    It is Wilson's, joined with `above` as `vqexp.core.estimate.widened` does.
     """
     from statsmodels.stats.proportion import proportion_confint  # takes a second to import
 
     _, high = proportion_confint(share * n, n, alpha=2 * (1 - SURE), method="wilson")
-    return bool(share + math.hypot(max(0.0, high - share), above) < bound)
+    return widened(share, (share, float(high)), above, FRACTION)[1] < bound
 
 
 def attacker(label: str, kind: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vqexp.core.estimate import widened
 from vqexp.core.keys import key_of
 from vqexp.core.store import Store
 from vqexp.pipeline.record import Record, Right
@@ -60,8 +61,7 @@ class Outcomes:
         values = np.append(self.shares, [*self.ends, sum(self.ends) / 2])
         weights = np.append(np.ones(len(self.shares)), [0.5, 0.5, 1])
         low, high = map(float, DescrStatsW(values, weights).zconfint_mean())
-        middle, half = (low + high) / 2, math.hypot((high - low) / 2, self.over_draws)
-        return middle - half, middle + half
+        return widened((low + high) / 2, (low, high), self.over_draws, unit="")
 
 
 def with_outcomes(record: Record, store: Store) -> Record:

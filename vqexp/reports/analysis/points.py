@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vqexp.core.errors import require
-from vqexp.core.estimate import spread
+from vqexp.core.estimate import spread, widened
 from vqexp.pipeline.outcomes import Outcomes, outcomes_of
 from vqexp.pipeline.record import Record
 from vqexp.reports.analysis.caveats import cut_down
@@ -52,9 +52,8 @@ class Point:
         if apart is None:
             return self.low - other.high, self.high - other.low
         low, high = (100 * end for end in apart.interval())
-        middle, over = (low + high) / 2, spread(self.trainings, other.trainings)
-        half = math.hypot((high - low) / 2, over)
-        return middle - half, middle + half
+        over = spread(self.trainings, other.trainings)
+        return widened((low + high) / 2, (low, high), over, unit="")
 
 
 def measured_point(cell: Cell, record: Record) -> Point | None:

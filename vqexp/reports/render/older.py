@@ -91,17 +91,17 @@ def with_shared_draws(head: Mapping[str, str], text: str) -> tuple[dict[str, str
         low, high = widened(mean, interval_from(found[4]), student(std, runs), FRACTION)
         return f"{found[1]} ({found[2]}){found[3]}[{100 * low:.1f}, {100 * high:.1f}]"
 
-    worst = ACCURACY.search(ACCURACY.sub(wider, f"{head['worst']} | {head['interval']}"))
-    assert worst is not None
-    line = head["line"].replace(head["interval"], worst[4])
-    over_draws = student(float(worst[2]) / 100, runs)
+    interval = ACCURACY.sub(wider, f"{head['worst']} | {head['interval']}").split(" | ")[1]
+    line = head["line"].replace(head["interval"], interval)
+    std = re.search(r"\(([\d.]+)\)", head["worst"])  # a single run has none
+    over_draws = student(float(std[1]) / 100, runs) if std else 0.0
     text = ACCURACY.sub(wider, text.replace(head["line"], line))
     text = re.sub(
         r"a 95 % Wilson interval\nover the images", "a 95 % interval, which allows\nfor shared draws", text
     )
     return {
         **head,
-        "interval": worst[4],
+        "interval": interval,
         "line": line,
         "outcomes": f"{head['outcomes']}:{over_draws:.6g}",
     }, text
