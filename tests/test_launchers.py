@@ -12,6 +12,7 @@ TABLE = (
     *("-m", "table=vq_table2", "scale=smoke", "classifier.width=16"),
     *("table.only_rows=[RandDisc,'pRD (s=2, k=25)']", "table.only_columns=[natural]"),
 )
+ROWS = ["RandDisc (s=1, k=25)", "pRD (s=2, k=25)"]
 LAUNCHERS = {
     "hydra_joblib_launcher": ["joblib", "hydra.launcher.n_jobs=2"],
     "hydra_submitit_launcher": ["submitit_local"],
@@ -56,10 +57,9 @@ def test_cells_on_other_processes_give_the_same_records(
         if name == "ray":
             __import__("ray").shutdown()
     assert status == 0
-    assert [line.split("│")[1].strip() for line in out.splitlines() if "│ natural " in line][-2:] == [
-        "RandDisc (s=1, k=25)",
-        "pRD (s=2, k=25)",
-    ]
+    # Ray forwards what its workers print when it likes, now and then after the table.
+    shown = [line.split("│")[1].strip() for line in out.splitlines() if "│ natural " in line]
+    assert [name for name in shown if name in ROWS] == ROWS
     assert len(expected) == 2
     assert found(tmp_path / name) == expected
 
