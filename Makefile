@@ -15,7 +15,7 @@ demo: .venv/ready  ## the main job on the embedded default: digits, swRD, PGD
 	$(BIN)/python run.py
 
 test: .venv/ready  ## the whole suite
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: .venv/ready  ## style and types
 	$(BIN)/ruff check .
