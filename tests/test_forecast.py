@@ -104,6 +104,17 @@ def test_what_was_timed_is_not_timed_again(configs, monkeypatch):
     assert all(forecast.seconds(config) for config in table)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU's work is timed by the wall")
+def test_what_others_had_of_a_busy_machine_is_not_counted():
+    """A process that waits for its turn sleeps."""
+
+    def work(count):
+        sum(range(1000 * count))
+        time.sleep(0.05 * count)
+
+    assert stopwatch.seconds_an_image(work, 4, 0.1) < 0.02
+
+
 @pytest.mark.parametrize("seconds", [1.0, 12.0])
 def test_big_networks_are_timed_once_and_for_a_while_only(seconds, configs, monkeypatch, enlarged_digits):
     monkeypatch.setenv("VQEXP_DATA", str(enlarged_digits))
