@@ -18,6 +18,7 @@ from composing import compose_once
 from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra
 from PIL import Image, ImageOps
+from seeding import pytest_fixture_setup, pytest_runtest_call  # noqa: F401 - pytest finds them here
 
 from vqexp.classifiers import small_cnn
 from vqexp.core.components import own_choices

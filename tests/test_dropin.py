@@ -28,7 +28,7 @@ def with_torchattacks(attack, **settings):
 
 
 def with_foolbox(model, images, labels):
-    attack = foolbox.attacks.LinfPGD(steps=5)
+    attack = foolbox.attacks.LinfPGD(steps=5, abs_stepsize=EPS / 4)
     _, found, _ = attack(foolbox.PyTorchModel(model, bounds=(0, 1)), images, labels, epsilons=EPS)
     return found
 
@@ -45,6 +45,12 @@ ATTACKS = {
     "foolbox-pgd": with_foolbox,
     "autoattack": with_autoattack,
 }
+
+
+@torch.no_grad()
+def accuracy(model, images, labels, draws=16):
+    """The mean over draws: of 12 images, a single draw may lose half."""
+    return sum((model(images).argmax(1) == labels).float().mean() for _ in range(draws)) / draws
 
 
 @pytest.fixture(params=DEFENSES)
@@ -65,10 +71,9 @@ def test_libraries_attack_a_defended_classifier(attacked, attack):
     assert found.min() >= 0
     assert found.max() <= 1
     assert (found - images).abs().max() <= (AUTOATTACK_EPS if attack == "autoattack" else EPS) + 1e-6
-    with torch.no_grad():
-        before, after = ((model(batch).argmax(1) == labels).float().mean() for batch in (images, found))
+    before, after = (accuracy(model, batch, labels) for batch in (images, found))
     assert before > 0.6
-    assert after < before
+    assert after < before - 0.3
 
 
 def test_gradients_reach_every_image(attacked):
