@@ -31,8 +31,8 @@ from vqexp.pipeline import stopwatch
 from vqexp.training import CrossEntropy, Descent
 
 os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is written into the checkout
-# With AVX-512 torch rounds differently, and training amplifies that; all are read at the first operation.
-os.environ |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
+# With AVX-512 torch rounds differently, and training amplifies that; read at torch's first operation.
+os.environ |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 gc.disable()  # while tests are collected; see `pytest_collection_finish`
