@@ -18,7 +18,6 @@ from composing import compose_once
 from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra
 from PIL import Image, ImageOps
-from seeding import pytest_fixture_setup, pytest_runtest_call  # noqa: F401 - pytest finds them here
 
 from vqexp.classifiers import small_cnn
 from vqexp.core.components import own_choices
@@ -29,6 +28,8 @@ from vqexp.data.base import SPLITS
 from vqexp.data.parquet import write_parquet
 from vqexp.pipeline import stopwatch
 from vqexp.training import CrossEntropy, Descent
+
+pytest_plugins = ["seeding"]
 
 os.environ["VQEXP_HOME"] = tempfile.mkdtemp(prefix="vqexp-tests-")  # nothing is written into the checkout
 # With AVX-512 torch rounds differently, and training amplifies that; read at torch's first operation.

@@ -5,13 +5,12 @@ other examples: a test that then fails has too thin a margin.
 """
 
 import os
-import random
 from zlib import crc32
 
 import hypothesis
-import numpy as np
 import pytest
-import torch
+
+from vqexp.core.generators import seed_generators
 
 SEED = int(os.environ.get("VQEXP_TEST_SEED", "0"))
 
@@ -19,19 +18,16 @@ hypothesis.settings.register_profile("repeatable", derandomize=SEED == 0, deadli
 hypothesis.settings.load_profile("repeatable")
 
 
-def seed_all(name):
-    """Seed the three global generators from SEED and `name`, so that no two names draw alike."""
-    seed = crc32(f"{SEED} {name}".encode())
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+def seed_by(name):
+    """Seed the global generators from SEED and `name`, so that two names do not draw alike."""
+    seed_generators(crc32(f"{SEED} {name}".encode()) % 2**31)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef, request):
-    seed_all(f"{fixturedef.argname} {getattr(request, 'param_index', '')}")
+    seed_by(f"{fixturedef.argname} {request.param_index}")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item):
-    seed_all(item.nodeid)
+    seed_by(item.nodeid)

@@ -357,7 +357,7 @@ def test_restarts_never_lower_the_loss(digits, digit_classifier, norm):
     assert (one < five).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     eps=st.floats(0, 5) | st.sampled_from([0.0, 1e-9, 8 / 255, 1.0]),
     step=st.floats(0, 1, exclude_min=True),

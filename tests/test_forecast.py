@@ -127,7 +127,7 @@ def test_big_networks_are_timed_once_and_for_a_while_only(seconds, configs, monk
 
     monkeypatch.setattr(stopwatch, "_seconds", slow)
     for name in ("clock", "effort"):
-        monkeypatch.setattr(pace, name, lambda: now[0])
+        monkeypatch.setattr(stopwatch, name, lambda: now[0])
     networks = ["defense=none"], ["defense=ctrw", "adversary=held"]
     attacks = ["attack=fgsm"], ["attack=pgd"], ["attack=pgd", "attack.steps=1000"], ["attack=mifgsm"]
     small = ["classifier.depth=10", "classifier.widen_factor=1"]  # how long it takes is said above

@@ -70,7 +70,7 @@ def test_ce_is_minus_log_softmax(logits):
     torch.testing.assert_close(LOSSES["ce"](*logits), torch.tensor(expected), rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scale=st.floats(0.1, 100), shift=st.floats(-100, 100))
 def test_what_leaves_a_loss_unchanged(scale, shift):
     values = torch.tensor([[1.0, 4, 2, -3], [0, -1, 5, 2]], dtype=torch.float64)

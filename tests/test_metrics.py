@@ -61,7 +61,7 @@ def test_nothing_is_known_without_images(found):
     assert (found.runs, found.n, found.ci95) == (3, 0, (0.0, 1.0))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(n=st.integers(1, 2000), runs=st.integers(1, 10), share=st.floats(0, 1), seed=st.integers(0, 2**31))
 @example(n=7, runs=1, share=0.0, seed=0)  # Wilson's formula is off by a rounding
 @example(n=7, runs=1, share=1.0, seed=0)
@@ -77,7 +77,7 @@ def test_the_interval_contains_the_mean(n, runs, share, seed):
     assert closer[1] - closer[0] < high - low
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(n=st.integers(1, 6), classes=st.integers(2, 12), seed=st.integers(0, 2**31))
 def test_margin_by_brute_force(n, classes, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -50,7 +50,7 @@ def assert_separated(points, centers, labels, others):
         assert (gap.abs() <= 1e-5 * (1 + one.square().sum(1).max())).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems(levels=64))
 def test_one_assignment_is_the_references(problem):
     """From centers on the grid all distances are exact, and the lowest label wins a tie."""
@@ -58,7 +58,7 @@ def test_one_assignment_is_the_references(problem):
     assert torch.equal(NUMBA.lloyd(points, start, 0)[1], TORCH.lloyd(points.double(), start.double(), 0)[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems(levels=64))
 def test_it_ends_where_lloyds_algorithm_does(problem):
     """Its centers are the means of its labels, and at the end each label is of a nearest center."""
@@ -76,7 +76,7 @@ def start_or(centers, labels):
     return torch.where((sizes > 0).unsqueeze(2), torch.full_like(centers, torch.nan), centers)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems(levels=64))
 def test_leaving_points_out_changes_nothing(problem):
     """Step by step with all distances, in the same arithmetic, gives the same labels and centers."""
@@ -93,7 +93,7 @@ def test_leaving_points_out_changes_nothing(problem):
         torch.testing.assert_close(centers, by_steps, rtol=1e-6, atol=0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.sampled_from([1, 3, 12, 27]), st.integers(1, 60))
 def test_noisy_points_are_clustered_as_by_torch_and_scikit_learn(seed, d, k):
     """Where no cluster runs empty and no tie is decided by rounding, all three agree."""
@@ -129,7 +129,7 @@ def test_real_images_are_clustered_as_by_torch(cifar10, cut, s, k):
     assert_separated(points, start, first, then)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(1, 300), st.integers(1, 12), st.sampled_from([2, 256]))
 def test_plus_plus_chooses_the_same_points(seed, n, d, levels):
     rng = np.random.default_rng(seed)
@@ -145,7 +145,7 @@ def test_plus_plus_on_real_images(cifar10):
     assert torch.equal(mine, theirs)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 3),

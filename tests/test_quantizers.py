@@ -62,7 +62,7 @@ noises = st.sampled_from([0, 4 / 255, 0.3])
 scales = st.sampled_from([1, 255])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(small_images(), noises, noises, scales, st.sampled_from(kmeans.STARTS))
 def test_prd_is_algorithm_1(case, sigma, tau, pixel_max, init):
     image, s, k, draw = case
@@ -72,7 +72,7 @@ def test_prd_is_algorithm_1(case, sigma, tau, pixel_max, init):
     np.testing.assert_allclose(q(image, draw)[0].numpy(), expected, rtol=0, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(small_images(), noises, noises, scales, st.floats(0, 1) | st.sampled_from([0, 0.002, 1]))
 def test_swrd_is_algorithm_2(case, sigma, tau, pixel_max, sharpness):
     image, s, _, draw = case

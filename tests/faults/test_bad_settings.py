@@ -80,7 +80,6 @@ def test_a_setting_that_would_fail_later_is_refused_in_preparation(name):
     deadline=timedelta(seconds=60),
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
-    derandomize=True,
     database=None,
 )
 @given(made=configurations())

@@ -10,7 +10,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from vqexp.data import Images
 from vqexp.pipeline.experiment import Experiment
-from vqexp.pipeline.pace import clock
+from vqexp.pipeline.stopwatch import clock
 from vqexp.training import Descent
 
 STEPS, BATCH = 3, 32  # at most so many images at once

@@ -25,7 +25,7 @@ from vqexp.core.store import Store
 from vqexp.pipeline.foundation import Foundation
 from vqexp.pipeline.provenance import provenance
 from vqexp.pipeline.stages import Stages
-from vqexp.pipeline.stopwatch import clock, effort, seconds_an_image
+from vqexp.pipeline.stopwatch import seconds_an_image, timer
 
 LIMIT = 10.0  # seconds of timing, after which what is left is timed once, and none after twice as many
 BUDGET = 0.1  # seconds for one thing, if one image takes no longer
@@ -153,9 +153,9 @@ class Pace:
             if self._spent > 2 * LIMIT:
                 raise UntimedError
             note(f"timing networks and defenses on this machine, {LIMIT:g} s at most")
-            start, busy = clock(), effort()
+            spent = timer()
             self._known[name] = time_it()
-            self._spent += min(clock() - start, effort() - busy)
+            self._spent += spent()
             self.timed += 1
         return self._known[name]
 

@@ -20,8 +20,8 @@ from vqexp.core.store import Artifact, Job
 from vqexp.data import Images
 from vqexp.pipeline.experiment import Experiment
 from vqexp.pipeline.ledger import Ledger
-from vqexp.pipeline.pace import clock
 from vqexp.pipeline.stages import Stages
+from vqexp.pipeline.stopwatch import clock
 
 SHORT = 4  # steps or queries of an attack, whose further ones are as dear
 FEW, SIDE = 4, 32  # at most so many images, unless the attack fills batches up, of so many pixels a side

@@ -19,6 +19,17 @@ def effort() -> float:
     return time.process_time()
 
 
+def timer() -> Callable[[], float]:
+    """Starts; returns what tells the seconds since: of the wall, at most those that this process worked."""
+    start, busy = clock(), effort()
+
+    def seconds() -> float:
+        wall, worked = clock() - start, effort() - busy
+        return min(wall, worked or wall)  # a coarse clock may say that it did not work at all
+
+    return seconds
+
+
 def seconds_an_image(work: Callable[[int], None], most: int, budget: float) -> float:
     """The least seconds an image of trials with as many at once, at most `most`, as keep to the budget.
 
@@ -40,11 +51,10 @@ def seconds_an_image(work: Callable[[int], None], most: int, budget: float) -> f
 
 
 def _seconds(work: Callable[[], None]) -> float:
-    """Seconds of the wall; on a CPU at most those that this process worked, as others may have the rest."""
-    start, busy = clock(), effort()
+    """What `work` takes: on a GPU by the wall, on a CPU without what others took of it."""
+    start, worked = clock(), timer()
     work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return clock() - start
-    wall, worked = clock() - start, effort() - busy
-    return min(wall, worked or wall)  # a coarse clock may say that it did not work at all
+    return worked()
